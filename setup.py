@@ -1,0 +1,36 @@
+"""Builds the one compiled package, ``tracestore/kernel``; everything else is in pyproject.toml.
+
+``TRACESTORE_KERNEL_BOUNDSCHECK=1`` builds with bounds checks on, as the fuzz tests use it.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+CHECKED = bool(int(os.environ.get("TRACESTORE_KERNEL_BOUNDSCHECK", "0")))  # noqa: TID251 - build time
+
+sources = sorted(Path("tracestore/kernel").glob("*.pyx"))
+extensions = [
+    Extension(
+        f"tracestore.kernel.{source.stem}",
+        [str(source)],
+        extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-fno-strict-aliasing"],
+    )
+    for source in sources
+]
+setup(
+    ext_modules=cythonize(
+        extensions,
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": CHECKED,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+        },
+        build_dir="build/cython",
+    )
+)

@@ -1,0 +1,73 @@
+"""Answers as values: what a search found, and what it looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+AttributeValue = str | int | float | bool | tuple[str | int | float | bool, ...]
+"""A value in an answer. Durations, status, kind and nil are already their text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanSummary:
+    """A matched span. ``attributes``: (name without scope, value) for what the query mentions."""
+
+    span_id: bytes
+    name: str
+    start_ns: int
+    duration_ns: int
+    attributes: tuple[tuple[str, AttributeValue], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanSet:
+    """Matched spans of one trace; ``matched`` counts all, ``spans`` holds the first of them."""
+
+    matched: int
+    spans: tuple[SpanSummary, ...]
+    attributes: tuple[tuple[str, AttributeValue], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStats:
+    """Spans of one service in a trace."""
+
+    spans: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceSummary:
+    """A matched trace. Root fields are empty where no root span was received."""
+
+    trace_id: bytes
+    root_service_name: str
+    root_name: str
+    start_ns: int
+    duration_ns: int
+    span_sets: tuple[SpanSet, ...]
+    service_stats: dict[str, ServiceStats]
+
+
+@dataclass(slots=True, kw_only=True)
+class QueryStats:
+    """What a query looked at; owned and added to by one query, never shared between threads."""
+
+    inspected_traces: int = 0
+    inspected_spans: int = 0
+    inspected_bytes: int = 0
+    """Bytes of column data read, from memory or disk."""
+    total_blocks: int = 0
+    """Blocks of the tenant in the time range; live tables are not counted."""
+    total_block_bytes: int = 0
+    pruned_blocks: int = 0
+    total_jobs: int = 0
+    completed_jobs: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """Traces newest first (by start, ties by trace ID), at most as many as were asked for."""
+
+    traces: tuple[TraceSummary, ...]
+    stats: QueryStats = field(default_factory=QueryStats)
