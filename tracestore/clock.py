@@ -1,4 +1,7 @@
-"""Time as a value that is passed in, so that a failure replays. The only reader of the system clock."""
+"""Time as a value that is passed in, so that a failure replays.
+
+The only reader of the clock of the machine.
+"""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Arrangement(NamedTuple):
     """Spans in their final order, with their nested-set numbers. All arrays are in that order."""
 
     order: npt.NDArray[np.int64]
-    """(M,) arrival row of each span kept; M <= N, repeated spans (trace, span ID, kind) left out."""
+    """(M,) arrival row of each span kept: repeated ones (trace, span ID, kind) are left out."""
     first_span: npt.NDArray[np.int64]
     """(T + 1,) where each trace begins in the order; traces ascend by trace ID."""
     trace_order: npt.NDArray[np.int32]

@@ -1,4 +1,4 @@
-"""What is known of a block without opening it: the content of ``meta.json`` and of an index commit."""
+"""What is known of a block unopened: the content of ``meta.json`` and of an index commit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class BlockMeta:
     """Fields of a newer writer, kept as read."""
 
     @property
-    def bytes(self) -> int:
+    def stored_bytes(self) -> int:
         """Size of the block in the bucket."""
         return sum(self.object_bytes.values())
 

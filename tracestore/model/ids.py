@@ -1,7 +1,7 @@
 """Identifiers as typed values; hex only at the rim.
 
-Trace and span IDs are raw ``bytes`` (16 and 8 long), block IDs are UUIDv7 texts, tenants are checked
-texts. Source: OTLP; RFC 9562 section 5.7; the tenant rules of the wire contract.
+Trace and span IDs are raw ``bytes`` (16 and 8 long), block IDs are UUIDv7 texts, tenants are
+checked texts. Source: OTLP; RFC 9562 section 5.7; the tenant rules of the wire contract.
 """
 
 from __future__ import annotations

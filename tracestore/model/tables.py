@@ -1,12 +1,13 @@
 """The six flat tables of spans, and the attribute columns that make each key a typed column.
 
-A row of ``spans`` is a span; resources and scopes are tables of their own to which a span points by a
-small integer. A condition on an attribute reads that attribute's column and nothing else. What OTLP
-said comes back as sent: ``attribute_order`` keeps the order of the keys, nulls keep the difference
-between empty and absent, and what fits no column of its own lies in the scope's ``<scope>.*`` column.
+A row of ``spans`` is a span; resources and scopes are tables of their own to which a span points by
+a small integer. A condition on an attribute reads that attribute's column and nothing else. What
+OTLP said comes back as sent: ``attribute_order`` keeps the order of the keys, nulls keep the
+difference between empty and absent, and what fits no column of its own lies in the scope's
+``<scope>.*`` column.
 
-In memory every text is a dictionary of int32 codes, on disk it is a Parquet string. This module knows
-pyarrow for schemas and nothing else. Byte layout: docs/formats/block.md.
+In memory every text is a dictionary of int32 codes, on disk it is a Parquet string. This module
+knows pyarrow for schemas and nothing else. Byte layout: docs/formats/block.md.
 """
 
 from __future__ import annotations
@@ -87,12 +88,12 @@ OVERFLOW = pa.list_(
 )
 """Type of ``<scope>.*``: rare keys, repeated keys and valueless attributes, in the order sent.
 
-``type`` is a value of AttributeType, or ``empty`` (an AnyValue without a member), ``none`` (a KeyValue
-without an AnyValue) or ``keyvalue`` (the whole KeyValue as OTLP JSON: it has fields that only profiles
-use). ``value`` of a string is the string itself, null for ``empty`` and ``none``; of bytes it is base64;
-of an int, a bool or a float it is its JSON text (floats in shortest round-trip form, ``NaN``,
-``Infinity``, ``-Infinity``, ``-0.0``); of a list it is a JSON array of such texts, of ``any`` the OTLP
-JSON text of the AnyValue.
+``type`` is a value of AttributeType, or ``empty`` (an AnyValue without a member), ``none`` (a
+KeyValue without an AnyValue) or ``keyvalue`` (the whole KeyValue as OTLP JSON: it has fields that
+only profiles use). ``value`` of a string is the string itself, null for ``empty`` and ``none``; of
+bytes it is base64; of an int, a bool or a float it is its JSON text (floats in shortest round-trip
+form, ``NaN``, ``Infinity``, ``-Infinity``, ``-0.0``); of a list it is a JSON array of such texts,
+of ``any`` the OTLP JSON text of the AnyValue.
 """
 
 
@@ -156,7 +157,7 @@ FIXED_SCHEMA = {
         ("end_time", TIMESTAMP),
         ("root_span", pa.int64(), NULLABLE),
         ("root_name", TEXT, NULLABLE),
-        ("root_service_name", TEXT, NULLABLE),  # null: no root, or its service.name is no string
+        ("root_service_name", TEXT, NULLABLE),  # null: no root, or it has no string there
     ),
     Table.RESOURCES: _schema(
         ("schema_url", TEXT),
@@ -173,13 +174,14 @@ FIXED_SCHEMA = {
     ),
 }
 """Columns that every block has. ``attribute_order`` is a JSON array of the row's keys in the order
-sent, null where there are fewer than two: the n-th occurrence of a key finds its value in that key's
-column (n = 1, if one of them is not null) or among the entries of that key in ``<scope>.*``."""
+sent, null where there are fewer than two: the n-th occurrence of a key finds its value in that
+key's column (n = 1, if one of them is not null) or else among the entries of the key in the
+``<scope>.*`` column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttributeColumn:
-    """What the metadata of an Arrow field says of an attribute; code goes by this, people by the name."""
+    """What the metadata of a field says of an attribute; code goes by this, people by the name."""
 
     scope: AttributeScope
     key: str
@@ -197,8 +199,8 @@ def name_columns(
 ) -> list[AttributeColumn]:
     """Name the columns of one table.
 
-    The first column of a key is ``<scope>.<key>``, a further type of it ``<scope>.<key> (<type>)``. Names
-    that would meet (``DuckDB`` folds case) get a number behind them.
+    The first column of a key is ``<scope>.<key>``, a further type of it ``<scope>.<key> (<type>)``.
+    Names that would meet (DuckDB folds case) get a number behind them.
 
     Args:
         keys_and_types: distinct pairs, in the order in which the columns should stand.
@@ -207,7 +209,9 @@ def name_columns(
     keys: set[str] = set()
     columns = []
     for key, kind in keys_and_types:
-        wanted = f"{scope.value}.{key}" if key not in keys else f"{scope.value}.{key} ({kind.value})"
+        wanted = (
+            f"{scope.value}.{key}" if key not in keys else f"{scope.value}.{key} ({kind.value})"
+        )
         keys.add(key)
         name, number = wanted, 1
         while name.lower() in taken:
@@ -234,8 +238,8 @@ def attribute_columns(schema: pa.Schema) -> Iterator[AttributeColumn]:
 class SpanTables:
     """The six tables of a set of whole traces.
 
-    Spans are sorted by trace ID, then nested-set left (0 last), then start time and span ID; events and
-    links by their span; a span occurs once (trace ID, span ID, kind).
+    Spans are sorted by trace ID, then nested-set left (0 last), then start time and span ID; events
+    and links by their span; a span occurs once (trace ID, span ID, kind).
     """
 
     spans: pa.Table

@@ -1,7 +1,7 @@
-"""What a query reads from: a block or the live tables, as column chunks that end at trace boundaries.
+"""What a query reads from: a block or live tables, as column chunks that end with a trace.
 
-A source is immutable: it gives the same answer however often it is asked. Chunks partition the rows of
-``spans`` (and with them ``traces``, ``events`` and ``links``) so that no trace is in two chunks.
+A source is immutable: it gives the same answer however often it is asked. Chunks partition the
+rows of ``spans`` (and with them ``traces``, ``events`` and ``links``) so that no trace is in two.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every knob: one tree of frozen dataclasses with a default, a unit, an effect and a price.
 
-``docs/configuration.md`` is generated from the strings under the fields. A component is given its own
-section. Where Tempo has the feature, the YAML spelling of Tempo is accepted too (``load.py``).
+``docs/configuration.md`` is generated from the strings under the fields. A component is given its
+own section. Where Tempo has the feature, the YAML spelling of Tempo is accepted too (``load.py``).
 """
 
 from __future__ import annotations

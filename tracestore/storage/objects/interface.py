@@ -1,7 +1,7 @@
 """The object store as a protocol: whole objects, ranged reads, conditional writes.
 
-Everything durable goes through here, so that one directory and one bucket are the same thing. Keys are
-``/``-separated texts without ``.`` or ``..`` parts. An object appears whole or not at all.
+Everything durable goes through here, so that one directory and one bucket are the same thing.
+Keys are ``/``-separated texts without ``.`` or ``..`` parts. An object appears whole or not at all.
 """
 
 from __future__ import annotations
