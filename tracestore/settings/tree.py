@@ -38,6 +38,8 @@ class OtlpGrpcSettings:
     """Whether the receiver runs."""
     endpoint: str = "0.0.0.0:4317"
     """Address and port; port 0 takes a free one."""
+    request_bytes_max: int | None = None
+    """Largest request here; null: ``distributor.receivers.request_bytes_max``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class OtlpHttpSettings:
     """Address and port; port 0 takes a free one."""
     traces_url_path: str = "/v1/traces"
     """Path of the receiver."""
+    request_bytes_max: int | None = None
+    """Largest request here, decompressed; null: ``distributor.receivers.request_bytes_max``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,18 @@ class ReceiverSettings:
     """Largest request, decompressed. The default takes 64 MiB of spans and what wraps them."""
     inflight_bytes_max: int = 256 * MIB
     """Requests being received or waiting for the disk, together; more are refused as retryable."""
+
+    @property
+    def grpc_request_bytes_max(self) -> int:
+        """The limit that holds for OTLP over gRPC."""
+        own = self.grpc.request_bytes_max
+        return self.request_bytes_max if own is None else own
+
+    @property
+    def http_request_bytes_max(self) -> int:
+        """The limit that holds for OTLP over HTTP."""
+        own = self.http.request_bytes_max
+        return self.request_bytes_max if own is None else own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,386 @@
+"""Every metric series, declared in one place; set-up of logs.
+
+A process makes one ``Metrics`` and passes it to its components; there is no global registry. The
+names that begin with ``tempo`` mean what they mean in Tempo, so its dashboards and alerts work;
+what only this store has begins with ``tracestore_``. ``docs/metrics.md`` is generated from the
+declarations.
+
+Source: HTTP API reference, "self-metrics"; Prometheus text format 0.0.4.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TextIO
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+REQUEST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2.5, 5, 10, 25, 50, 100)
+SYNC_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """What the documentation says of one family of series."""
+
+    name: str
+    """As exposed: with ``_total`` where it has it, without ``_bucket`` and kin."""
+    type: str
+    labels: tuple[str, ...]
+    help: str
+
+
+class Metrics:
+    """The series of one process, and their text form.
+
+    The attributes are instruments of prometheus_client, safe to use from any thread.
+    Cost: about 1 µs an increment; count per request or batch, never per span.
+    """
+
+    def __init__(self, *, version: str) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._declared: list[Series] = []
+        self._without_total: set[str] = set()
+        self._declare_requests(version)
+        self._declare_ingest()
+        self._declare_wal()
+        self._declare_live()
+        self._declare_queries()
+        self._declare_storage()
+        ProcessCollector(registry=self._registry)
+
+    def declared(self) -> Sequence[Series]:
+        """Get every family in the order of declaration, but for ``process_*``."""
+        return tuple(self._declared)
+
+    def render(self) -> bytes:
+        """Render all series in the Prometheus text format, ``CONTENT_TYPE``."""
+        text = generate_latest(_WithoutCreated(self._registry))
+        for name in self._without_total:
+            # prometheus_client gives every counter the suffix _total; these have none in Tempo.
+            text = text.replace(
+                f"# TYPE {name} gauge\n".encode(), f"# TYPE {name} counter\n".encode()
+            )
+        return text
+
+    def value(self, sample: str, **labels: str) -> float:
+        """Get the value of one sample, 0 if it was never touched; for status pages and tests."""
+        found = self._registry.get_sample_value(sample, labels)
+        return 0.0 if found is None else found
+
+    def _declare_requests(self, version: str) -> None:
+        self.request_seconds = self._histogram(
+            "tempo_request_duration_seconds",
+            "Time to answer a request, by route template.",
+            ("method", "route", "status_code", "ws"),
+            REQUEST_BUCKETS,
+        )
+        self.inflight_requests = self._gauge(
+            "tempo_inflight_requests", "Requests being answered.", ("method", "route")
+        )
+        build_labels = ("branch", "goarch", "goos", "goversion", "revision", "tags", "version")
+        self.build_info = self._gauge(
+            "tempo_build_info", "1, labelled with the version that runs.", build_labels
+        )
+        self.build_info.labels(**(dict.fromkeys(build_labels, "") | {"version": version})).set(1)
+
+    def _declare_ingest(self) -> None:
+        transport = ("receiver", "transport")
+        self.accepted_spans = self._counter_without_total(
+            "tempo_receiver_accepted_spans", "Spans acknowledged to senders.", transport
+        )
+        self.refused_spans = self._counter_without_total(
+            "tempo_receiver_refused_spans", "Spans refused, malformed requests aside.", transport
+        )
+        self.refused_requests = self._counter(
+            "tracestore_receiver_refused_requests_total",
+            "Requests refused, by gRPC status name.",
+            ("transport", "status"),
+        )
+        self.inflight_bytes = self._gauge(
+            "tracestore_receiver_inflight_bytes",
+            "Bytes of requests being received or waiting for the disk.",
+        )
+        self.spans_received = self._counter(
+            "tempo_distributor_spans_received_total", "Spans received.", ("tenant",)
+        )
+        self.bytes_received = self._counter(
+            "tempo_distributor_bytes_received_total",
+            "Bytes of OTLP received, uncompressed.",
+            ("tenant",),
+        )
+        self.ingress_bytes = self._counter(
+            "tempo_distributor_ingress_bytes_total",
+            "Bytes of requests as they came, before any check.",
+            ("tenant",),
+        )
+        self.push_seconds = self._histogram(
+            "tempo_distributor_push_duration_seconds",
+            "From a request being whole to its acknowledgement.",
+            (),
+            REQUEST_BUCKETS,
+        )
+        self.discarded_spans = self._counter(
+            "tempo_discarded_spans_total",
+            "Spans that were received and not kept.",
+            ("reason", "tenant"),
+        )
+
+    def _declare_wal(self) -> None:
+        self.wal_records = self._counter(
+            "tracestore_wal_records_total", "Records appended to the log."
+        )
+        self.wal_bytes = self._counter(
+            "tracestore_wal_bytes_total", "Bytes appended to the log, compressed."
+        )
+        self.wal_sync_seconds = self._histogram(
+            "tracestore_wal_sync_seconds", "Time of one sync of the log.", (), SYNC_BUCKETS
+        )
+        self.wal_records_per_sync = self._histogram(
+            "tracestore_wal_records_per_sync",
+            "Requests that one sync made durable.",
+            (),
+            BATCH_BUCKETS,
+        )
+        self.wal_failures = self._counter(
+            "tracestore_wal_failures_total", "Appends and syncs that failed, disk full included."
+        )
+        self.wal_segments = self._gauge("tracestore_wal_segments", "Segments on disk.")
+        self.wal_corrupt_records = self._counter(
+            "tracestore_wal_corrupt_records_total",
+            "Records whose checksum failed at replay; each is kept in a quarantine file.",
+        )
+        self.wal_torn_tails = self._counter(
+            "tracestore_wal_torn_tails_total",
+            "Segments that ended in an unfinished record, which was never acknowledged.",
+        )
+        self.wal_replayed_records = self._counter(
+            "tracestore_wal_replayed_records_total", "Records read back at start."
+        )
+        self.wal_replayed_spans = self._counter(
+            "tracestore_wal_replayed_spans_total", "Spans read back at start."
+        )
+
+    def _declare_live(self) -> None:
+        self.live_traces = self._gauge(
+            "tempo_live_store_live_traces", "Traces in live tables.", ("tenant",)
+        )
+        self.live_spans = self._gauge("tracestore_live_spans", "Spans in live tables.", ("tenant",))
+        self.live_bytes = self._gauge(
+            "tracestore_live_bytes", "Wire bytes behind the live tables.", ("tenant",)
+        )
+        self.pending_bytes = self._gauge(
+            "tracestore_pending_bytes", "Acknowledged bytes that wait for decoding."
+        )
+        self.decode_seconds = self._counter(
+            "tracestore_decode_seconds_total", "Time spent decoding requests into live tables."
+        )
+        self.blocks_completed = self._counter(
+            "tempo_live_store_blocks_completed_total", "Blocks written and committed."
+        )
+        self.flush_seconds = self._histogram(
+            "tracestore_flush_seconds",
+            "From the start of a flush to its commit.",
+            (),
+            REQUEST_BUCKETS,
+        )
+        self.flush_spans = self._counter("tracestore_flush_spans_total", "Spans written to blocks.")
+        self.flush_bytes = self._counter("tracestore_flush_bytes_total", "Bytes of blocks written.")
+        self.flush_failures = self._counter(
+            "tempo_live_store_failed_completions_total", "Flushes that failed and are tried again."
+        )
+
+    def _declare_queries(self) -> None:
+        by_op = ("tenant", "op")
+        self.queries = self._counter(
+            "tempo_query_frontend_queries_total",
+            "Queries answered; op is traces, search, metadata or metrics.",
+            ("tenant", "op", "result"),
+        )
+        self.query_seconds = self._histogram(
+            "tracestore_query_seconds", "Time of a query, waiting included.", by_op, REQUEST_BUCKETS
+        )
+        self.inspected_bytes = self._counter(
+            "tempo_query_frontend_bytes_inspected_total",
+            "Bytes of columns that queries read, from memory or disk.",
+            by_op,
+        )
+        self.inspected_spans = self._counter(
+            "tracestore_query_inspected_spans_total", "Spans that queries looked at.", by_op
+        )
+        self.pruned_blocks = self._counter(
+            "tracestore_query_pruned_blocks_total",
+            "Blocks that a query skipped because they provably hold no match.",
+            by_op,
+        )
+        self.queue_length = self._gauge(
+            "tempo_query_frontend_queue_length", "Queries that wait for their turn.", ("user",)
+        )
+        self.discarded_queries = self._counter(
+            "tempo_query_frontend_discarded_requests_total",
+            "Queries refused because too many waited.",
+            ("user",),
+        )
+
+    def _declare_storage(self) -> None:
+        self.blocklist_length = self._gauge(
+            "tempodb_blocklist_length", "Blocks in the block list.", ("tenant",)
+        )
+        self.blocklist_bytes = self._gauge(
+            "tracestore_blocklist_bytes", "Bytes of the blocks in the block list.", ("tenant",)
+        )
+        self.blocklist_poll_seconds = self._histogram(
+            "tempodb_blocklist_poll_duration_seconds",
+            "Time of one look for new commits.",
+            (),
+            SYNC_BUCKETS,
+        )
+        self.blocklist_poll_errors = self._counter(
+            "tempodb_blocklist_poll_errors_total", "Looks for new commits that failed.", ("tenant",)
+        )
+        self.index_builder = self._gauge(
+            "tempodb_blocklist_tenant_index_builder",
+            "1: the index is a log of commits, and every process can write it.",
+            ("tenant",),
+        )
+        self.backend_seconds = self._histogram(
+            "tempodb_backend_request_duration_seconds",
+            "Time of one operation on the object store.",
+            ("operation", "status_code"),
+            REQUEST_BUCKETS,
+        )
+        self.cache_hits = self._counter(
+            "tracestore_cache_hits_total", "Reads served from memory.", ("cache",)
+        )
+        self.cache_misses = self._counter(
+            "tracestore_cache_misses_total", "Reads that went to the object store.", ("cache",)
+        )
+        self.cache_bytes = self._gauge("tracestore_cache_bytes", "Bytes kept.", ("cache",))
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        assert name.endswith("_total"), name
+        self._declared.append(Series(name=name, type="counter", labels=labels, help=text))
+        return Counter(name.removesuffix("_total"), text, labels, registry=self._registry)
+
+    def _counter_without_total(self, name: str, text: str, labels: tuple[str, ...]) -> Gauge:
+        """Declare a counter exposed under its bare name. Only ``inc`` it."""
+        assert not name.endswith("_total"), name
+        self._declared.append(Series(name=name, type="counter", labels=labels, help=text))
+        self._without_total.add(name)
+        return Gauge(name, text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        self._declared.append(Series(name=name, type="gauge", labels=labels, help=text))
+        return Gauge(name, text, labels, registry=self._registry)
+
+    def _histogram(
+        self, name: str, text: str, labels: tuple[str, ...], buckets: Sequence[float]
+    ) -> Histogram:
+        self._declared.append(Series(name=name, type="histogram", labels=labels, help=text))
+        return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
+
+
+class _WithoutCreated(Collector):
+    """The registry without the ``_created`` samples, which nobody reads and which double it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
+            yield family
+
+
+def render_metrics_docs(series: Sequence[Series]) -> str:
+    """Render ``docs/metrics.md``."""
+    lines = [
+        "# Metrics",
+        "",
+        "`GET /metrics` exposes these in the Prometheus text format, and `process_*` besides. A name",
+        "that begins with `tempo` means what it means in Tempo. Histograms have `_bucket`, `_sum` and",
+        "`_count`.",
+        "Generated by `python -m tracestore.cli.docs`.",
+        "",
+        "| series | type | labels | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    for one in series:
+        labels = ", ".join(f"`{label}`" for label in one.labels)
+        lines.append(f"| `{one.name}` | {one.type} | {labels} | {one.help} |")
+    return "\n".join(lines) + "\n"
+
+
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
+_PLAIN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def configure_logging(*, level: str, log_format: str, stream: TextIO | None = None) -> None:
+    """Send the logs of the process to ``stream`` (default: stderr), replacing what was set before.
+
+    Args:
+        level: one of ``LEVELS``.
+        log_format: ``logfmt`` or ``json``. Fields given as ``extra=`` become fields of the line.
+    """
+    handler = logging.StreamHandler(sys.stderr if stream is None else stream)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else LogfmtFormatter())
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(LEVELS[level])
+
+
+def _log_fields(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, object]:
+    """Collect the fields of a line: time, level, logger, message, extras, and any exception."""
+    when = datetime.fromtimestamp(record.created, UTC)
+    fields: dict[str, object] = {
+        "ts": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": "warn" if record.levelno == logging.WARNING else record.levelname.lower(),
+        "logger": record.name,
+        "msg": record.getMessage(),
+    }
+    for key, value in vars(record).items():
+        if key not in _PLAIN_FIELDS:
+            fields[key] = value
+    if record.exc_info and record.exc_info[0] is not None:
+        fields["exception"] = formatter.formatException(record.exc_info)
+    return fields
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(_log_fields(record, self), default=str, ensure_ascii=False)
+
+
+class LogfmtFormatter(logging.Formatter):
+    """``key=value`` pairs, quoted where a value has blanks, quotes, ``=`` or line ends."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return " ".join(f"{k}={_logfmt(v)}" for k, v in _log_fields(record, self).items())
+
+
+def _logfmt(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value)
+    if text and text.isprintable() and not any(c in ' "=\\' for c in text):
+        return text
+    return json.dumps(text, ensure_ascii=False)
