@@ -34,7 +34,7 @@ KINDS = {
 STATUSES = {"unset": 0, "ok": 1, "error": 2}
 
 Attributes = Mapping[str, Any] | Iterable[tuple[str, Any]]
-"""Keys and Python values, as pairs where keys repeat. A value may be an AnyValue; None: no value."""
+"""Keys and Python values, as pairs where keys repeat. Values may be AnyValues; None: no value."""
 
 
 def trace_id(number: int | bytes) -> bytes:
