@@ -1,0 +1,78 @@
+"""The key of every object: the one place that knows how the bucket is laid out.
+
+::
+
+    blocks/<tenant>/<block id>/<name>         tables, filters, meta.json (written last)
+    index/<20-digit sequence>.json            one commit
+    index/checkpoints/<20-digit sequence>.json  the log folded up to that commit
+    index/latest.json                         which checkpoint is the newest
+"""
+
+from __future__ import annotations
+
+import re
+
+from tracestore.model.ids import BlockId, TenantId
+
+BLOCKS_PREFIX = "blocks/"
+INDEX_PREFIX = "index/"
+CHECKPOINTS_PREFIX = "index/checkpoints/"
+LATEST_KEY = "index/latest.json"
+META_NAME = "meta.json"
+"""Written after the other objects of a block, so that its presence says that they are there."""
+
+SEQUENCE_MAX = 10**20 - 1
+
+_COMMIT_KEY = re.compile(r"index/([0-9]{20})\.json")
+_CHECKPOINT_KEY = re.compile(r"index/checkpoints/([0-9]{20})\.json")
+_META_KEY = re.compile(r"blocks/([^/]+)/([^/]+)/meta\.json")
+
+
+def tenant_prefix(tenant: TenantId) -> str:
+    """Return the prefix of all blocks of a tenant."""
+    return f"{BLOCKS_PREFIX}{tenant}/"
+
+
+def block_prefix(tenant: TenantId, block: BlockId) -> str:
+    """Return the prefix of all objects of a block."""
+    return f"{BLOCKS_PREFIX}{tenant}/{block}/"
+
+
+def block_key(tenant: TenantId, block: BlockId, name: str) -> str:
+    """Return the key of one object of a block, for example ``spans.parquet``."""
+    return f"{BLOCKS_PREFIX}{tenant}/{block}/{name}"
+
+
+def meta_key(tenant: TenantId, block: BlockId) -> str:
+    """Return the key of a block's ``meta.json``."""
+    return block_key(tenant, block, META_NAME)
+
+
+def commit_key(sequence: int) -> str:
+    """Return the key of a commit; digits are padded so that byte order is numeric order."""
+    assert 0 < sequence <= SEQUENCE_MAX
+    return f"{INDEX_PREFIX}{sequence:020d}.json"
+
+
+def checkpoint_key(sequence: int) -> str:
+    """Return the key of the checkpoint that holds the commits up to ``sequence``."""
+    assert 0 < sequence <= SEQUENCE_MAX
+    return f"{CHECKPOINTS_PREFIX}{sequence:020d}.json"
+
+
+def parse_commit_key(key: str) -> int | None:
+    """Return the sequence of a commit's key, None for any other key."""
+    match = _COMMIT_KEY.fullmatch(key)
+    return int(match[1]) if match else None
+
+
+def parse_checkpoint_key(key: str) -> int | None:
+    """Return the sequence of a checkpoint's key, None for any other key."""
+    match = _CHECKPOINT_KEY.fullmatch(key)
+    return int(match[1]) if match else None
+
+
+def parse_meta_key(key: str) -> tuple[TenantId, BlockId] | None:
+    """Return tenant and block of a ``meta.json`` key, None for any other key."""
+    match = _META_KEY.fullmatch(key)
+    return (TenantId(match[1]), BlockId(match[2])) if match else None
