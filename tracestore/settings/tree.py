@@ -118,6 +118,8 @@ class IngesterSettings:
     """Wire bytes at which the live tables are flushed."""
     flush_concurrency: int = 1
     """Blocks written at a time; each needs memory for its columns."""
+    unflushed_blocks_max: int = 2
+    """Full live tables in memory, the one being written included; beyond it senders wait."""
     flush_retry_s: float = 5.0
     """Wait after a flush that failed; the live tables stay searchable meanwhile."""
 
@@ -169,8 +171,8 @@ class QuerySettings:
     """Largest ``spss``."""
     max_duration_s: float = 168 * 3600.0
     """Longest time window of a search; 0 is unlimited."""
-    default_window_s: float = 900.0
-    """Window of a search without ``start`` and ``end``."""
+    default_window_s: float = 0.0
+    """Window of a search without ``start`` and ``end``, back from now; 0 searches all there is."""
     max_query_expression_bytes: int = 131072
     """Longest query text."""
     max_concurrent_queries: int = 4

@@ -1,0 +1,99 @@
+"""Command lines as they are typed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracestore.errors import SettingsError
+from tracestore.settings.flags import Arguments, parse_arguments
+
+
+def values(arguments: Arguments) -> dict[str, object]:
+    return {path: given.value for path, given in arguments.layer.values.items()}
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--ingester.wal.segment-bytes-max=1MiB"],
+        ["-ingester.wal.segment-bytes-max=1MiB"],
+        ["--ingester.wal.segment-bytes-max", "1048576"],
+        ["--ingester.wal.segment_bytes_max=1048576"],
+        ["--ingester.wal.segment-bytes-max=5", "--ingester.wal.segment-bytes-max=1MiB"],
+    ],
+)
+def test_one_knob_in_many_spellings(argv: list[str]) -> None:
+    assert values(parse_arguments(argv)) == {"ingester.wal.segment_bytes_max": 1 << 20}
+
+
+def test_a_command_line_of_tempo() -> None:
+    arguments = parse_arguments(
+        [
+            *("-config.file=/conf/tempo.yaml", "-target=all", "-config.expand-env=true"),
+            *("-mem-ballast-size-mbs=1024", "-server.http-listen-port=3201", "-log.level=warn"),
+            *("-multitenancy.enabled=false", "-query-frontend.mcp-server.enabled"),
+            *("-http-api-prefix", "/tempo", "-storage.trace.local.path=/data"),
+        ]
+    )
+
+    assert arguments.config_file == "/conf/tempo.yaml"
+    assert arguments.switches == {"config.expand-env"}
+    assert values(arguments) == {
+        "target": "all",
+        "server.http_listen_port": 3201,
+        "server.log_level": "warn",
+        "server.http_api_prefix": "/tempo",
+        "storage.path": "/data",
+    }
+    assert [warning.split(" has ")[0] for warning in arguments.layer.warnings] == [
+        "flag --mem-ballast-size-mbs",
+        "flag --query-frontend.mcp-server.enabled: query_frontend.mcp_server.enabled",
+    ]
+
+
+def test_an_explicit_zero_and_false_are_kept() -> None:
+    argv = ["--server.http-listen-port=0", "--distributor.receivers.http.enabled=false"]
+
+    assert values(parse_arguments(argv)) == {
+        "server.http_listen_port": 0,
+        "distributor.receivers.http.enabled": False,
+    }
+
+
+def test_a_boolean_alone_is_true_and_takes_no_value() -> None:
+    argv = ["--distributor.receivers.http.enabled", "-config.verify=false", "-version"]
+    arguments = parse_arguments(argv)
+
+    assert values(arguments) == {"distributor.receivers.http.enabled": True}
+    assert arguments.switches == {"version"}
+
+
+def test_the_flags_of_a_command_are_its_own() -> None:
+    arguments = parse_arguments(["--rate=5", "--config", "f"], extra=frozenset({"rate"}))
+
+    assert arguments.extra == {"rate": "5"}
+    assert arguments.config_file == "f"
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--ingester.max-blok-duration=5m"], "nearest known one is ingester.max_block_duration"),
+        (["--server.http-listen-port=many"], "expected a whole number, got 'many'"),
+        (["--server.http-listen-port"], "needs a value"),
+        (["--config"], "needs a value"),
+        (["--ingester=x"], "is a section"),
+        (["-multitenancy.enabled"], "several tenants are not supported yet"),
+        (["-config.expand-env=perhaps"], "expected true or false"),
+        (["stray"], "unexpected argument 'stray'"),
+        (["--"], "unexpected argument"),
+        (["---x"], "unexpected argument"),
+        (["--storage.path=a", "--storage.trace.local.path=b"], "contradicts flag --storage.path"),
+    ],
+)
+def test_mistakes_are_one_clear_line(argv: list[str], message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_arguments(argv)
+
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

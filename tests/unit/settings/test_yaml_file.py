@@ -1,0 +1,240 @@
+"""Configuration files, key by key."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracestore.errors import SettingsError
+from tracestore.settings.yaml_file import read_yaml
+
+
+def values(text: str) -> dict[str, object]:
+    return {p: given.value for p, given in read_yaml(text, source="t.yaml").values.items()}
+
+
+def test_values_know_their_line() -> None:
+    layer = read_yaml("server:\n  http_listen_port: 80\n\nstorage: {path: x}\n", source="t.yaml")
+
+    assert {path: given.origin for path, given in layer.values.items()} == {
+        "server.http_listen_port": "t.yaml:2",
+        "storage.path": "t.yaml:4",
+    }
+
+
+@pytest.mark.parametrize("text", ["", "---\n", "# nothing\n", "null\n", "server:\nquerier: {}\n"])
+def test_nothing_says_nothing(text: str) -> None:
+    layer = read_yaml(text, source="t.yaml")
+
+    assert layer.values == {}
+    assert layer.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("storage: {path: 0123}", "0123"),
+        ("storage: {path: yes}", "yes"),
+        ("storage: {path: '~'}", "~"),
+        ('storage: {path: "a b"}', "a b"),
+    ],
+)
+def test_texts_stay_as_written(text: str, value: str) -> None:
+    assert values(text) == {"storage.path": value}
+
+
+def test_null_leaves_the_default_unless_null_is_a_value() -> None:
+    text = "storage: {path: ~}\ndistributor: {receivers: {grpc: {request_bytes_max: null}}}"
+
+    assert values(text) == {"distributor.receivers.grpc.request_bytes_max": None}
+
+
+def test_anchors_and_merges() -> None:
+    text = """
+server: &server {http_listen_port: 1, log_level: debug}
+ingester: {max_block_duration: &time 7m}
+query_frontend: {search: {max_duration: *time}}
+"""
+    assert values(text)["query.max_duration_s"] == 420.0
+    assert values("server: {<<: {log_level: debug, log_format: json}, log_level: warn}") == {
+        "server.log_level": "warn",
+        "server.log_format": "json",
+    }
+
+
+def test_a_merged_mapping_may_be_used_twice() -> None:
+    text = """
+distributor:
+  receivers:
+    otlp:
+      protocols:
+        grpc: &both {<<: {endpoint: "a:1"}, endpoint: "b:2"}
+        http: *both
+"""
+    given = values(text)
+
+    assert given["distributor.receivers.grpc.endpoint"] == "b:2"
+    assert given["distributor.receivers.http.endpoint"] == "b:2"
+
+
+def test_a_mapping_that_merges_itself_is_read_once() -> None:
+    assert values("server: &a\n  <<: *a\n  log_level: warn\n") == {"server.log_level": "warn"}
+
+
+@pytest.mark.parametrize(
+    ("receivers", "grpc", "http"),
+    [
+        ("{otlp: {protocols: {grpc: }}}", True, False),
+        ("{otlp: {protocols: {http: {}}}}", False, True),
+        ("{otlp: {protocols: {grpc: , http: }}}", True, True),
+        ("{otlp: {protocols: }}", True, True),
+        ("{otlp: }", True, True),
+        ("{zipkin: }", False, False),
+        ("{zipkin: , http: {enabled: true}}", False, True),
+    ],
+)
+def test_a_collector_map_turns_off_what_it_does_not_name(
+    receivers: str, grpc: bool, http: bool
+) -> None:
+    given = values(f"distributor: {{receivers: {receivers}}}")
+
+    assert given["distributor.receivers.grpc.enabled"] is grpc
+    assert given["distributor.receivers.http.enabled"] is http
+
+
+@pytest.mark.parametrize(
+    "text", ["distributor: {receivers: }", "distributor: {receivers: {}}", "distributor: {}"]
+)
+def test_an_empty_map_leaves_the_defaults(text: str) -> None:
+    assert values(text) == {}
+
+
+def test_own_spelling_of_a_receiver_turns_nothing_off() -> None:
+    assert values("distributor: {receivers: {grpc: {endpoint: 'x:1'}}}") == {
+        "distributor.receivers.grpc.endpoint": "x:1"
+    }
+
+
+def test_sizes_of_the_collector() -> None:
+    text = """
+distributor:
+  receivers:
+    otlp:
+      protocols:
+        grpc: {max_recv_msg_size_mib: 16}
+        http: {max_request_body_size: 1000, traces_url_path: /otlp}
+"""
+    assert values(text) == {
+        "distributor.receivers.grpc.enabled": True,
+        "distributor.receivers.http.enabled": True,
+        "distributor.receivers.grpc.request_bytes_max": 16 << 20,
+        "distributor.receivers.http.request_bytes_max": 1000,
+        "distributor.receivers.http.traces_url_path": "/otlp",
+    }
+
+
+def test_a_key_without_meaning_is_one_warning_with_line_and_path() -> None:
+    text = """
+memberlist:
+  join_members: [a, b]
+  bind_port: 7946
+storage:
+  trace:
+    s3: {bucket: b, endpoint: e}
+"""
+    warnings = read_yaml(text, source="t.yaml").warnings
+
+    assert [warning.split(" has no effect: ")[0] for warning in warnings] == [
+        "t.yaml:3: memberlist.join_members",
+        "t.yaml:4: memberlist.bind_port",
+        "t.yaml:7: storage.trace.s3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "t.yaml:1: "),
+        ("server:\n\thttp_listen_port: 1", "t.yaml:2: found character"),
+        ("- a", "t.yaml:1: expected keys and values at the top"),
+        ("text", "t.yaml:1: expected keys and values at the top"),
+        ("a: 1\n---\nb: 2", "expected a single document"),
+        (
+            "server: {log_level: info}\nserver: {}",
+            "t.yaml:2: server is given twice, first in line 1",
+        ),
+        ("server: [1]", "t.yaml:1: server: expected keys and values, got a list"),
+        ("server: 5", "t.yaml:1: server is a section, not a value"),
+        ("server: {http_listen_port: {}}", "server.http_listen_port: expected a value"),
+        ("server: {http_listen_port: [1]}", "expected a value, got a list"),
+        ("server:\n  http_listen_port: x", "t.yaml:2: server.http_listen_port: expected a whole"),
+        ("ingester:\n  max_block_duration: 30", "expected a duration with a unit, such as"),
+        (
+            "ingester:\n  max_block_bytes: big",
+            "t.yaml:2: ingester.max_block_bytes: expected a size",
+        ),
+        ("ingester:\n  max_blok_bytes: 1", "unknown key ingester.max_blok_bytes; the nearest"),
+        ("{[1, 2]: 3}", "t.yaml:1: a key must be a text"),
+        ("multitenancy_enabled: true", "t.yaml:1: multitenancy_enabled: several tenants"),
+        ("server: {http_tls_config: {cert_file: x}}", "TLS is not supported yet"),
+        (
+            "ingester: {max_block_duration: 1m}\nlive_store: {max_block_duration: 2m}",
+            "t.yaml:2: live_store.max_block_duration = 2m contradicts t.yaml:1",
+        ),
+        ("server: *nowhere", "t.yaml:1: found undefined alias"),
+        ("a: \x00", "t.yaml: "),
+    ],
+)
+def test_mistakes_are_one_line_with_the_place(text: str, message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        values(text)
+
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "multitenancy_enabled: false",
+        "auth_enabled: false",
+        "server: {http_tls_config: {}, grpc_tls_config: }",
+    ],
+)
+def test_what_is_refused_may_be_off(text: str) -> None:
+    layer = read_yaml(text, source="t.yaml")
+
+    assert (layer.values, layer.warnings) == ({}, [])
+
+
+def test_the_same_said_twice_is_fine() -> None:
+    text = "ingester: {max_block_duration: 60s}\nlive_store: {max_block_duration: 1m}"
+
+    assert values(text) == {"ingester.max_block_duration_s": 60.0}
+
+
+def test_zero_that_means_no_choice_leaves_the_default() -> None:
+    text = (
+        "overrides: {defaults: {read: {max_search_duration: 0}, global: {max_bytes_per_trace: 0}}}"
+    )
+
+    assert values(text) == {}
+    assert values("overrides: {defaults: {read: {max_search_duration: 7d}}}") == {
+        "query.max_duration_s": 604800.0
+    }
+
+
+@pytest.mark.parametrize("first", ["query_frontend", "overrides"])
+def test_an_override_wins_over_the_component_in_any_order(first: str) -> None:
+    lines = {
+        "query_frontend": "query_frontend: {search: {max_duration: 200h}}",
+        "overrides": "overrides: {defaults: {read: {max_search_duration: 7d}}}",
+    }
+    text = "\n".join(sorted(lines.values(), key=lambda line: not line.startswith(first)))
+
+    assert values(text) == {"query.max_duration_s": 604800.0}
+
+
+def test_a_false_positive_rate_becomes_bits() -> None:
+    text = "storage: {trace: {block: {bloom_filter_false_positive: 0.01}}}"
+
+    assert values(text) == {"storage.block.filter_bits_per_value": 10}

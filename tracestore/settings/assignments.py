@@ -1,0 +1,94 @@
+"""One key given somewhere, resolved against the schema: a value for a leaf, a warning or an error.
+
+Files, variables and flags all come through here, so a key means and says the same wherever it
+stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tracestore.errors import SettingsError
+from tracestore.settings.leaves import leaves
+from tracestore.settings.schema import Ignored, Refused, Section, Target, find, nearest
+from tracestore.settings.tempo_keys import KeepDefaultError
+
+_OVERRIDES = "overrides."
+_SAYS_NOTHING = frozenset({"", "false", "no", "off", "0", "~", "null"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """A value for a leaf, and where it came from."""
+
+    value: object
+    origin: str
+    is_override: bool = False
+    """Given below ``overrides``, which wins over the component's own key, as in Tempo."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Layer:
+    """What one source (the file, the environment, the command line) gives."""
+
+    values: dict[str, Assignment] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def give(self, path: Sequence[str], text: str | None, origin: str) -> None:
+        """Take one key with its text.
+
+        Args:
+            path: the key as written, in our spelling or Tempo's.
+            text: the value; None for null and for what is not a scalar under an ignored key.
+            origin: where it stands, as a person would say it.
+
+        Raises:
+            SettingsError: the key is unknown or refused, the value is not of its type, or another
+                spelling of the same key says something else.
+        """
+        name = ".".join(path)
+        match find(path):
+            case Target() as target:
+                self._set(name, target, text, origin)
+            case Ignored(reason):
+                self.warnings.append(f"{origin}: {name} has no effect: {reason}")
+            case Refused(reason):
+                if text is not None and text.strip().lower() not in _SAYS_NOTHING:
+                    raise SettingsError(f"{origin}: {name}: {reason}")
+            case Section():
+                if text is not None:
+                    raise SettingsError(f"{origin}: {name} is a section, not a value")
+            case None:
+                raise unknown_key(path, origin)
+
+    def _set(self, name: str, target: Target, text: str | None, origin: str) -> None:
+        leaf = leaves()[target.path]
+        value: object
+        if text is None or (leaf.nullable and text in ("null", "~")):
+            if not leaf.nullable:
+                return
+            value = None
+        else:
+            try:
+                value = target.parse(text)
+            except KeepDefaultError:
+                return
+            except (ValueError, OverflowError) as error:
+                raise SettingsError(f"{origin}: {name}: {error}, got {text!r}") from error
+        old = self.values.get(target.path)
+        if old is not None and old.is_override:
+            return
+        is_override = name.startswith(_OVERRIDES)
+        if old is not None and old.value != value and not is_override:
+            raise SettingsError(
+                f"{origin}: {name} = {text} contradicts {old.origin}, which sets the same"
+            )
+        self.values[target.path] = Assignment(value=value, origin=origin, is_override=is_override)
+
+
+def unknown_key(path: Sequence[str], origin: str) -> SettingsError:
+    """Make the error for a key that nobody knows."""
+    return SettingsError(
+        f"{origin}: unknown key {'.'.join(path)}; the nearest known one is {nearest(path)}"
+    )

@@ -1,0 +1,117 @@
+"""What the types of the settings do not say: choices, ranges, and what is not there yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from tracestore.errors import SettingsError
+from tracestore.settings.leaves import leaf_values
+from tracestore.settings.tree import Settings
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "server.log_level": ("debug", "info", "warn", "error"),
+    "server.log_format": ("logfmt", "json"),
+    "ingester.wal.compression": ("lz4", "zstd", "none"),
+    "storage.block.compression": ("zstd", "lz4", "snappy", "gzip", "none"),
+}
+_TARGETS_TO_COME = frozenset(
+    {
+        "distributor",
+        "ingester",
+        "live-store",
+        "block-builder",
+        "querier",
+        "query-frontend",
+        "backend-scheduler",
+        "backend-worker",
+        "compactor",
+        "metrics-generator",
+        "metrics-generator-no-local-blocks",
+        "scalable-single-binary",
+    }
+)
+_MAY_BE_ZERO = frozenset(
+    {
+        "server.drain_timeout_s",
+        "distributor.retry_after_on_resource_exhausted_s",
+        "ingester.decode_interval_s",
+        "ingester.flush_retry_s",
+        "storage.cache_bytes",
+        "query.max_duration_s",
+        "query.default_window_s",
+        "query.max_result_limit",
+        "query.max_spans_per_span_set",
+    }
+)
+_SIGNED = frozenset({"storage.block.compression_level"})
+_ENDPOINT = re.compile(r"(?P<host>\[[0-9a-fA-F:.%\w]*\]|[^:\[\]/\s]*):(?P<port>[0-9]{1,5})")
+
+
+def check_settings(settings: Settings, origins: Mapping[str, str]) -> None:
+    """Check the whole tree.
+
+    Raises:
+        SettingsError: a value cannot be worked with; names the key and where it was set.
+    """
+    for path, value in leaf_values(settings).items():
+        reason = _wrong(path, value)
+        if reason is not None:
+            raise SettingsError(f"{origins.get(path, 'default')}: {path}: {reason}, got {value!r}")
+
+
+def _wrong(path: str, value: object) -> str | None:
+    if path in _CHOICES:
+        return None if value in _CHOICES[path] else f"expected {' or '.join(_CHOICES[path])}"
+    name = path.rpartition(".")[2]
+    if name == "endpoint":
+        return _wrong_endpoint(str(value))
+    if path == "target":
+        return _wrong_target(str(value))
+    if path == "storage.backend":
+        return _wrong_backend(str(value))
+    if path == "storage.path":
+        return None if value else "expected a directory"
+    if name in ("http_api_prefix", "traces_url_path"):
+        return _wrong_url_path(str(value), empty=name == "http_api_prefix")
+    if name == "http_listen_port":
+        return None if _is_port(value) else "expected a port from 0 to 65535"
+    if isinstance(value, int | float) and not isinstance(value, bool) and path not in _SIGNED:
+        if value < 0:
+            return "expected no negative value"
+        if value == 0 and path not in _MAY_BE_ZERO:
+            return "expected more than 0"
+    return None
+
+
+def _is_port(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value <= 65535
+
+
+def _wrong_endpoint(text: str) -> str | None:
+    match = _ENDPOINT.fullmatch(text)
+    if match is None or not _is_port(int(match["port"])):
+        return "expected host:port, such as 0.0.0.0:4317"
+    return None
+
+
+def _wrong_target(target: str) -> str | None:
+    if target == "all":
+        return None
+    if target in _TARGETS_TO_COME:
+        return "roles do not run apart yet, only the target all"
+    return "unknown target, only all"
+
+
+def _wrong_backend(backend: str) -> str | None:
+    if backend == "local":
+        return None
+    if backend in ("s3", "gcs", "azure"):
+        return "object stores are not supported yet, only local"
+    return "unknown backend, only local"
+
+
+def _wrong_url_path(path: str, *, empty: bool) -> str | None:
+    if path == "" and empty:
+        return None
+    return None if path.startswith("/") else "expected a path that begins with /"

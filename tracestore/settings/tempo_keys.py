@@ -1,0 +1,338 @@
+"""What the keys of a Tempo configuration (2.x and 3.x) mean here.
+
+Data only. A path may hold groups, ``a.{b,c.d}``; ``schema.py`` expands them. Under an ignored or
+refused key anything may stand.
+
+Source: Tempo configuration reference of 2.x and 3.x; HTTP API reference, sections 18 and 19.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from tracestore.settings import units
+
+
+class KeepDefaultError(Exception):
+    """The value is Tempo's way to say that it does not choose."""
+
+
+def _chosen_duration(text: str) -> float:
+    """Parse an override, where 0 falls back to the limit of the query frontend."""
+    seconds = units.parse_unit_duration(text)
+    if seconds == 0:
+        raise KeepDefaultError
+    return seconds
+
+
+def _chosen_size(text: str) -> int:
+    """Parse a limit where 0 is unlimited: the default bound of memory then stays."""
+    size = units.parse_size(text)
+    if size == 0:
+        raise KeepDefaultError
+    return size
+
+
+def _chosen_backend(text: str) -> str:
+    if text == "":
+        raise KeepDefaultError
+    return text
+
+
+def _bits_per_value(text: str) -> int:
+    """Turn a false-positive rate into the size of a Bloom filter: -log2(p) / ln 2 bits a value."""
+    rate = units.parse_number(text)
+    if not 0 < rate < 1:
+        raise ValueError("expected a rate between 0 and 1")
+    return math.ceil(-math.log2(rate) / math.log(2))
+
+
+_DURATION = units.parse_unit_duration
+_GRPC = "distributor.receivers.otlp.protocols.grpc"
+_HTTP = "distributor.receivers.otlp.protocols.http"
+_SEARCH = "query_frontend.search"
+
+Meaning = str | tuple[str, Callable[[str], object]]
+MEANT: Final[dict[str, Meaning]] = {
+    "http_api_prefix": "server.http_api_prefix",
+    "server.graceful_shutdown_timeout": ("server.drain_timeout_s", _DURATION),
+    f"{_GRPC}.endpoint": "distributor.receivers.grpc.endpoint",
+    f"{_GRPC}.max_recv_msg_size_mib": (
+        "distributor.receivers.grpc.request_bytes_max",
+        units.parse_mebibytes,
+    ),
+    f"{_HTTP}.endpoint": "distributor.receivers.http.endpoint",
+    f"{_HTTP}.traces_url_path": "distributor.receivers.http.traces_url_path",
+    f"{_HTTP}.max_request_body_size": "distributor.receivers.http.request_bytes_max",
+    "distributor.retry_after_on_resource_exhausted": (
+        "distributor.retry_after_on_resource_exhausted_s",
+        _DURATION,
+    ),
+    "ingester.max_block_duration": ("ingester.max_block_duration_s", _DURATION),
+    "ingester.concurrent_flushes": "ingester.flush_concurrency",
+    "live_store.max_block_duration": ("ingester.max_block_duration_s", _DURATION),
+    "live_store.max_block_bytes": "ingester.max_block_bytes",
+    "live_store.complete_block_concurrency": "ingester.flush_concurrency",
+    "storage.trace.backend": ("storage.backend", _chosen_backend),
+    "storage.trace.local.path": "storage.path",
+    "storage.trace.wal.path": "ingester.wal.path",
+    "storage.trace.block.bloom_filter_false_positive": (
+        "storage.block.filter_bits_per_value",
+        _bits_per_value,
+    ),
+    "querier.max_concurrent_queries": "query.max_concurrent_queries",
+    "querier.search.query_timeout": ("query.query_timeout_s", _DURATION),
+    "query_frontend.max_outstanding_per_tenant": "query.max_outstanding_queries",
+    "query_frontend.max_query_expression_size_bytes": "query.max_query_expression_bytes",
+    f"{_SEARCH}.default_result_limit": "query.default_result_limit",
+    f"{_SEARCH}.max_result_limit": "query.max_result_limit",
+    f"{_SEARCH}.default_spans_per_span_set": "query.default_spans_per_span_set",
+    f"{_SEARCH}.max_spans_per_span_set": "query.max_spans_per_span_set",
+    f"{_SEARCH}.max_duration": ("query.max_duration_s", _DURATION),
+    "overrides.defaults.read.max_search_duration": ("query.max_duration_s", _chosen_duration),
+    "overrides.max_search_duration": ("query.max_duration_s", _chosen_duration),
+    "overrides.defaults.global.max_bytes_per_trace": ("query.max_trace_bytes", _chosen_size),
+    "overrides.max_bytes_per_trace": ("query.max_trace_bytes", _chosen_size),
+}
+"""Key of Tempo -> our leaf, with a parser where the unit or the meaning of 0 differs."""
+
+_TLS = "the endpoint would be served without it; put a proxy that ends TLS in front"
+
+REFUSED: Final[dict[str, str]] = {
+    "several tenants are not supported yet": "{multitenancy_enabled,auth_enabled}",
+    f"TLS is not supported yet, and {_TLS}": f"""
+        {{{_GRPC},{_HTTP}}}.tls  server.{{http_tls_config,grpc_tls_config}}
+    """,
+    "authentication of senders is not supported yet, and the endpoint would be open": f"""
+        {{{_GRPC},{_HTTP}}}.auth
+    """,
+}
+"""Reason -> keys that would be dangerous to pass over; fine if they say false or nothing."""
+
+_DSKIT_SERVER = """
+    {http_listen_network,http_listen_conn_limit,grpc_listen_network,grpc_listen_conn_limit}
+    {proxy_protocol_enabled,tls_cipher_suites,tls_min_version,register_instrumentation}
+    {report_grpc_codes_in_instrumentation_label_enabled,http_server_read_timeout}
+    {http_server_read_header_timeout,http_server_write_timeout,http_server_idle_timeout}
+    {http_log_closed_connections_without_response_enabled,grpc_server_max_recv_msg_size}
+    {grpc_server_max_send_msg_size,grpc_server_max_concurrent_streams}
+    {grpc_server_max_connection_idle,grpc_server_max_connection_age}
+    {grpc_server_max_connection_age_grace,grpc_server_keepalive_time}
+    {grpc_server_keepalive_timeout,grpc_server_min_time_between_pings}
+    {grpc_server_ping_without_stream_allowed,grpc_server_num_workers}
+    {grpc_server_stats_tracking_enabled,grpc_server_recv_buffer_pools_enabled}
+    {grpc_collect_max_streams_by_conn,log_source_ips_enabled,log_source_ips_full}
+    {log_source_ips_header,log_source_ips_regex,log_request_headers}
+    {log_request_at_info_level_enabled,log_request_exclude_headers_list,http_path_prefix}
+    {trace_request_headers,trace_request_exclude_headers_list,cluster_validation,throughput}
+"""
+
+IGNORED: Final[dict[str, str]] = {
+    "connections and their timeouts are managed by the server itself": "server."
+    + " server.".join(_DSKIT_SERVER.split()),
+    "streaming over gRPC is not served yet": """
+        stream_over_http_enabled  server.{grpc_listen_address,grpc_listen_port}
+        query_frontend.max_grpc_streaming_packet_size
+    """,
+    "there is no second status server": "internal_server",
+    "nothing is reported to anybody": "usage_report.{reporting_enabled,backoff}",
+    "memory is bounded by the settings of each component": "memory",
+    "there is no ring and no gossip; the bucket coordinates": """
+        memberlist.{node_name,randomize_node_name,stream_timeout,retransmit_factor}
+        memberlist.{pull_push_interval,gossip_interval,gossip_nodes,gossip_to_dead_nodes_time}
+        memberlist.{dead_node_reclaim_time,compression_enabled,notify_interval,advertise_addr}
+        memberlist.{advertise_port,cluster_label,cluster_label_verification_disabled}
+        memberlist.{join_members,min_join_backoff,max_join_backoff,max_join_retries}
+        memberlist.{abort_if_cluster_join_fails,abort_if_cluster_fast_join_fails}
+        memberlist.{rejoin_interval,left_ingesters_timeout,obsolete_entries_timeout}
+        memberlist.{leave_timeout,broadcast_timeout_for_local_updates_on_shutdown}
+        memberlist.{message_history_buffer_bytes,bind_addr,bind_port,packet_dial_timeout}
+        memberlist.{packet_write_timeout,tls_enabled,tls_cert_path,tls_key_path,tls_ca_path}
+        memberlist.{tls_server_name,tls_insecure_skip_verify,tls_cipher_suites,tls_min_version}
+        memberlist.{watch_prefix_buffer_size,zone_aware_routing,acquire_writer_timeout}
+        {distributor,compactor,backend_worker,metrics_generator}.{ring,override_ring_key}
+        ingester.{lifecycler,override_ring_key}
+        live_store.{ring,partition_ring}  querier.partition_ring  distributor.extend_writes
+        querier.{shuffle_sharding_ingesters_enabled,shuffle_sharding_ingesters_lookback_period}
+        querier.{query_relevant_ingesters,secondary_ingester_ring}
+    """,
+    "the roles run in one process and call one another directly": """
+        {ingester_client,metrics_generator_client,live_store_client,backend_scheduler_client}
+        querier.frontend_worker  query_frontend.querier_forget_delay
+        {ingest,block_builder}
+        live_store.{metrics,commit_interval,initial_backoff,max_backoff,consumer_group}
+        live_store.{shutdown_marker_dir,readiness_target_lag,readiness_max_wait,fail_on_high_lag}
+        distributor.{kafka_write_path_enabled,ingester_write_path_enabled,kafka_config}
+    """,
+    "the drain begins at once": "shutdown_delay",
+    "legacy switch of Tempo": "{search_enabled,metrics_generator_enabled,use_otel_tracer}",
+    "this receiver is not supported yet": """
+        distributor.receivers.{jaeger,zipkin,opencensus,kafka}
+    """,
+    "the receiver has no such setting": f"""
+        {_GRPC}.{{transport,keepalive,max_concurrent_streams,include_metadata,middlewares}}
+        {_GRPC}.{{read_buffer_size,write_buffer_size,dialer}}
+        {_HTTP}.{{cors,include_metadata,compression_algorithms,response_headers,middlewares}}
+        {_HTTP}.{{metrics_url_path,logs_url_path,keep_alives_enabled,transport}}
+        {_HTTP}.{{read_timeout,read_header_timeout,write_timeout,idle_timeout}}
+    """,
+    "attributes are stored whole": "distributor.{max_attribute_bytes,max_span_attr_byte}",
+    "the distributor has no such setting": """
+        distributor.{forwarders,usage,log_received_traces,log_received_spans}
+        distributor.{log_discarded_spans,metric_received_spans,search_tags_deny_list}
+        distributor.{artificial_delay,limiter_type}
+    """,
+    "a span is searchable at once and flushed with its block": """
+        ingester.{trace_idle_period,trace_live_period,flush_check_period,flush_op_timeout}
+        ingester.{complete_block_timeout,flush_all_on_shutdown,flush_object_storage}
+        ingester.{autocomplete_filtering_enabled,use_flatbuffer_search,dedicated_columns}
+        live_store.{max_trace_idle,max_trace_live,max_live_traces_bytes,complete_block_timeout}
+        live_store.{flush_check_period,flush_op_timeout,instance_flush_period,instance_cleanup_period}
+        live_store.{wal,block,block_config,search,query_blocks,query_block_concurrency}
+    """,
+    "the block format is tracestore's own, and every attribute is a column": """
+        storage.trace.block.{version,bloom_filter_shard_size_bytes,parquet_row_group_size_bytes}
+        storage.trace.block.{parquet_dedicated_columns,row_group_size_bytes,encoding}
+        storage.trace.block.{v2_index_downsample_bytes,v2_index_page_size_bytes,v2_encoding}
+        storage.trace.block.{index_downsample_bytes,index_page_size_bytes}
+        storage.trace.block.{search_encoding,search_page_size_bytes,create_with_dedicated_columns}
+        storage.trace.wal.{completedfilepath,blocksfilepath,v2_encoding,search_encoding}
+        storage.trace.wal.{encoding,version,ingestion_time_range_slack,dedicated_columns}
+        storage.trace.search.{chunk_size_bytes,prefetch_trace_count,read_buffer_count}
+        storage.trace.search.{read_buffer_size_bytes,cache_control}
+    """,
+    "the index is followed continuously; see storage.blocklist_poll_s": """
+        storage.trace.{blocklist_poll,blocklist_poll_concurrency,blocklist_poll_fallback}
+        storage.trace.{blocklist_poll_tenant_concurrency,blocklist_poll_tenant_index_builders}
+        storage.trace.{blocklist_poll_stale_tenant_index,blocklist_poll_jitter_ms}
+        storage.trace.{blocklist_poll_tolerate_consecutive_errors}
+        storage.trace.{blocklist_poll_tolerate_tenant_failures,empty_tenant_deletion_enabled}
+        storage.trace.empty_tenant_deletion_age
+    """,
+    "only the chosen backend is configured": "storage.trace.{s3,gcs,azure}",
+    "reads are cached in the process; see storage.cache_bytes": """
+        cache.{background,caches}
+        storage.trace.{cache,cache_min_compaction_level,cache_max_block_age,background_cache}
+        storage.trace.{memcached,redis,cache_control}
+    """,
+    "the query pool is bounded by query.max_concurrent_queries": """
+        storage.trace.pool.{max_workers,queue_depth}
+        query_frontend.{max_batch_size,max_retries,response_consumers,weights,query_shards}
+        query_frontend.{query_end_cutoff,rf1_after,tolerate_failed_blocks,shards}
+        query_frontend.search.{concurrent_jobs,target_bytes_per_job,query_backend_after}
+        query_frontend.search.{ingester_shards,most_recent_shards,query_ingesters_until}
+        query_frontend.search.{duration_slo,throughput_bytes_slo,metadata_slo}
+        query_frontend.trace_by_id.{query_shards,blocks_per_shard,concurrent_shards}
+        query_frontend.trace_by_id.{duration_slo,throughput_bytes_slo,tolerate_failed_blocks}
+        query_frontend.trace_by_id.{hedge_requests_at,hedge_requests_up_to,external_enabled}
+        querier.search.{prefer_self,external_hedge_requests_at,external_hedge_requests_up_to}
+        querier.search.{external_backend,external_endpoints,google_cloud_run,cloud_run}
+        querier.{extra_query_delay,query_live_store,trace_by_id.query_timeout}
+    """,
+    "there is one tenant, and all its queries are allowed": """
+        query_frontend.{multi_tenant_queries_enabled,url_deny_list,log_query_request_headers}
+    """,
+    "see query.query_timeout_s": "query_frontend.api_timeout",
+    "TraceQL metrics are not supported yet": """
+        query_frontend.metrics.{concurrent_jobs,target_bytes_per_job,max_duration}
+        query_frontend.metrics.{query_backend_after,interval,max_exemplars,exemplars}
+        query_frontend.metrics.{max_response_series,max_intervals,streaming_shards}
+        query_frontend.metrics.{duration_slo,throughput_bytes_slo}
+        querier.metrics.{concurrent_blocks,time_overlap_cutoff}
+    """,
+    "there is no MCP server": "query_frontend.mcp_server.enabled",
+    "compaction and retention are not supported yet; blocks are kept": """
+        compactor.{disabled,compaction.{compaction_window,chunk_size_bytes,flush_size_bytes}}
+        compactor.compaction.{compacted_block_retention,retention_concurrency,max_block_bytes}
+        compactor.compaction.{max_compaction_objects,max_time_per_tenant,block_retention}
+        compactor.compaction.{compaction_cycle,iterator_buffer_size,v2_in_buffer_bytes}
+        compactor.compaction.{v2_out_buffer_bytes,v2_prefetch_traces_count}
+        compactor.compaction.{min_input_blocks,max_input_blocks}
+        {backend_scheduler,backend_worker.compaction}
+        backend_worker.{backoff,finish_on_shutdown_timeout,min_job_duration}
+    """,
+    "metrics from spans are not supported yet": """
+        metrics_generator.{processor,registry,codec,query_timeout,limiter_type}
+        metrics_generator.storage.{path,wal,remote_write,remote_write_flush_deadline}
+        metrics_generator.storage.remote_write_add_org_id_header
+        metrics_generator.{traces_storage,traces_query_storage,instance_id,ingest_concurrency}
+        metrics_generator.{metrics_ingestion_time_range_slack,assigned_partitions}
+        metrics_generator.{disable_local_blocks,disable_grpc,consumer_group}
+        overrides.defaults.metrics_generator.{ring_size,processors,max_active_series}
+        overrides.defaults.metrics_generator.{max_active_entities,collection_interval}
+        overrides.defaults.metrics_generator.{disable_collection,generate_native_histograms}
+        overrides.defaults.metrics_generator.{trace_id_label_name,remote_write_headers}
+        overrides.defaults.metrics_generator.{native_histogram_bucket_factor}
+        overrides.defaults.metrics_generator.{native_histogram_max_bucket_number}
+        overrides.defaults.metrics_generator.{native_histogram_min_reset_duration}
+        overrides.defaults.metrics_generator.{ingestion_time_range_slack,forwarder,processor}
+        overrides.defaults.metrics_generator.{span_name_sanitization,max_cardinality_per_label}
+        overrides.metrics_generator_{ring_size,processors,max_active_series}
+        overrides.metrics_generator_{collection_interval,disable_collection}
+        overrides.metrics_generator_{generate_native_histograms,trace_id_label_name}
+        overrides.metrics_generator_{forwarder_queue_size,forwarder_workers}
+        overrides.metrics_generator_{ingestion_time_range_slack,remote_write_headers}
+        overrides.metrics_generator_processor_service_graphs_{histogram_buckets,dimensions}
+        overrides.metrics_generator_processor_service_graphs_{peer_attributes}
+        overrides.metrics_generator_processor_service_graphs_{enable_client_server_prefix}
+        overrides.metrics_generator_processor_span_metrics_{histogram_buckets,dimensions}
+        overrides.metrics_generator_processor_span_metrics_{intrinsic_dimensions}
+        overrides.metrics_generator_processor_span_metrics_{filter_policies,dimension_mappings}
+        overrides.metrics_generator_processor_span_metrics_{enable_target_info}
+        overrides.metrics_generator_processor_span_metrics_{target_info_excluded_dimensions}
+        overrides.metrics_generator_processor_local_blocks_{max_live_traces,max_block_duration}
+        overrides.metrics_generator_processor_local_blocks_{max_block_bytes,flush_check_period}
+        overrides.metrics_generator_processor_local_blocks_{trace_idle_period}
+        overrides.metrics_generator_processor_local_blocks_{complete_block_timeout}
+    """,
+    "limits of a tenant are not supported yet": """
+        overrides.{per_tenant_override_config,per_tenant_override_period,enable_legacy_overrides}
+        overrides.{user_configurable_overrides,forwarders,cost_attribution}
+        overrides.defaults.{forwarders,cost_attribution,storage.parquet_dedicated_columns}
+        overrides.defaults.ingestion.{rate_strategy,rate_limit_bytes,burst_size_bytes}
+        overrides.defaults.ingestion.{max_traces_per_user,max_global_traces_per_user}
+        overrides.defaults.ingestion.{tenant_shard_size,max_attribute_bytes,artificial_delay}
+        overrides.defaults.ingestion.retry_info_enabled
+        overrides.defaults.read.{max_bytes_per_tag_values_query,max_blocks_per_tag_values_query}
+        overrides.defaults.read.{max_condition_groups_per_tag_query,max_metrics_duration}
+        overrides.defaults.read.{unsafe_query_hints,left_pad_trace_ids,metrics_spanonly_fetch}
+        overrides.defaults.read.{span_pruning_awareness,span_pruning_enabled}
+        overrides.defaults.read.engine_bytes_tracking
+        overrides.defaults.compaction.{block_retention,compaction_window,compaction_disabled}
+        overrides.ingestion_{rate_strategy,rate_limit_bytes,burst_size_bytes,tenant_shard_size}
+        overrides.ingestion_{max_attribute_bytes,artificial_delay,retry_info_enabled}
+        overrides.{max_traces_per_user,max_global_traces_per_user,max_blocks_per_tag_values_query}
+        overrides.{max_bytes_per_tag_values_query,max_metrics_duration,unsafe_query_hints}
+        overrides.{block_retention,compaction_window,compaction_disabled}
+        overrides.parquet_dedicated_columns
+    """,
+}
+"""Reason -> keys that are accepted with a warning."""
+
+COLLECTOR_RECEIVERS: Final = ("otlp", "jaeger", "zipkin", "opencensus", "kafka")
+"""Keys that make ``distributor.receivers`` a Collector's map: what it does not name is off."""
+
+FLAG_ALIASES: Final[dict[str, str]] = {
+    "log.level": "server.log_level",
+    "log.format": "server.log_format",
+    "multitenancy.enabled": "multitenancy_enabled",
+    "auth.enabled": "auth_enabled",
+    "http-api-prefix": "server.http_api_prefix",
+    "shutdown-delay": "shutdown_delay",
+    "storage.trace.local-path": "storage.path",
+}
+"""Flags of Tempo whose name is not the path of a key."""
+
+FLAGS_WITHOUT_MEANING: Final = frozenset(
+    {
+        "mem-ballast-size-mbs",
+        "mutex-profile-fraction",
+        "block-profile-threshold",
+        "memberlist.host-port",
+        "use-otel-tracer",
+        "search.enabled",
+    }
+)
+"""Flags of Tempo, old ones too, that change nothing here."""

@@ -1,0 +1,149 @@
+"""A YAML file to assignments, with the line of each key. Strict as Tempo: no key is passed over.
+
+The file is read as nodes and not as Python values, so a text keeps the form in which it was written
+(``010``, ``1e3``, ``yes``) and the type of the knob decides what it means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import yaml
+
+from tracestore.errors import SettingsError
+from tracestore.settings.assignments import Assignment, Layer, unknown_key
+from tracestore.settings.schema import Ignored, Refused, Section, Target, find
+from tracestore.settings.tempo_keys import COLLECTOR_RECEIVERS
+
+_NULL_TAG = "tag:yaml.org,2002:null"
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+_RECEIVERS = ("distributor", "receivers")
+_DEPTH_MAX = 32
+
+Path = tuple[str, ...]
+
+
+def read_yaml(text: str, *, source: str) -> Layer:
+    """Resolve every key of the file.
+
+    Args:
+        source: name of the file, for messages.
+
+    Raises:
+        SettingsError: the text is no YAML, or a key or value is wrong; names line and key path.
+    """
+    layer = Layer()
+    try:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        if root is not None and root.tag != _NULL_TAG:
+            _File(loader, source, layer).read(root)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = source if mark is None else f"{source}:{mark.line + 1}"
+        raise SettingsError(f"{where}: {_problem(error)}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{source}: {_one_line(str(error))}") from error
+    return layer
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or "no YAML"
+    whole = f"{error.context}, {problem}" if problem.startswith("but ") else problem
+    return _one_line(whole)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+class _File:
+    """The walk over one file."""
+
+    def __init__(self, loader: yaml.SafeLoader, source: str, layer: Layer) -> None:
+        self._loader = loader
+        self._source = source
+        self._layer = layer
+        self._present: dict[Path, str] = {}
+        """Sections and keys that were seen under the receivers, with their origin."""
+        self._flat: set[int] = set()
+        """Mappings whose merges are resolved; an alias leads to the same one again."""
+
+    def read(self, root: yaml.Node) -> None:
+        if not isinstance(root, yaml.MappingNode):
+            raise SettingsError(f"{self._origin(root)}: expected keys and values at the top")
+        self._mapping(root, ())
+        self._switch_receivers()
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> None:
+        if len(path) > _DEPTH_MAX:
+            raise SettingsError(f"{self._origin(node)}: nested deeper than {_DEPTH_MAX} keys")
+        for key, value in self._pairs(node):
+            self._key((*path, key.value), key, value)
+
+    def _key(self, path: Path, key: yaml.Node, value: yaml.Node) -> None:
+        origin = self._origin(key)
+        name = ".".join(path)
+        if path[:2] == _RECEIVERS:
+            self._present[path] = origin
+        known = find(path)
+        if known is None:
+            raise unknown_key(path, origin)
+        if isinstance(value, yaml.MappingNode) and isinstance(known, Section):
+            self._mapping(value, path)
+        elif isinstance(value, yaml.ScalarNode):
+            text = None if value.tag == _NULL_TAG else value.value
+            self._layer.give(path, text, origin)
+        elif isinstance(known, Target):
+            raise SettingsError(f"{origin}: {name}: expected a value, got {_kind(value)}")
+        elif isinstance(known, Section):
+            raise SettingsError(f"{origin}: {name}: expected keys and values, got {_kind(value)}")
+        elif isinstance(known, Ignored):
+            self._layer.give(path, None, origin)
+        elif isinstance(known, Refused) and value.value:
+            self._layer.give(path, _kind(value), origin)
+
+    def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+        if id(node) not in self._flat:
+            self._refuse_doubles(node)
+            self._loader.flatten_mapping(node)
+            self._flat.add(id(node))
+        # After the merge a key of the mapping itself stands behind the merged one of its name.
+        yield from {key.value: (key, value) for key, value in node.value}.values()
+
+    def _refuse_doubles(self, node: yaml.MappingNode) -> None:
+        seen: dict[str, yaml.Node] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise SettingsError(f"{self._origin(key)}: a key must be a text")
+            if key.tag != _MERGE_TAG and key.value in seen:
+                raise SettingsError(
+                    f"{self._origin(key)}: {key.value} is given twice, "
+                    f"first in line {seen[key.value].start_mark.line + 1}"
+                )
+            seen[key.value] = key
+
+    def _switch_receivers(self) -> None:
+        """Turn off the OTLP protocols that a Collector's map does not name."""
+        named = [self._present[p] for p in self._present if p[2:] in _NAMED]
+        if not named:
+            return
+        values = self._layer.values
+        otlp = (*_RECEIVERS, "otlp")
+        protocols = (*otlp, "protocols")
+        given = {p[4] for p in self._present if p[:4] == protocols and len(p) > 4}
+        for protocol in ("grpc", "http"):
+            on = protocol in given or (otlp in self._present and not given)
+            origin = self._present.get((*protocols, protocol), self._present[_RECEIVERS])
+            leaf = f"distributor.receivers.{protocol}.enabled"
+            values.setdefault(leaf, Assignment(value=on, origin=origin))
+
+    def _origin(self, node: yaml.Node) -> str:
+        return f"{self._source}:{node.start_mark.line + 1}"
+
+
+_NAMED = frozenset((name,) for name in COLLECTOR_RECEIVERS)
+
+
+def _kind(node: yaml.Node) -> str:
+    return "a list" if isinstance(node, yaml.SequenceNode) else "keys and values"
