@@ -15,10 +15,10 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from tracestore.kernel.attributes cimport Attributes
-from tracestore.kernel.attributes import encoded_dictionary
-from tracestore.kernel.columns cimport Column, bind, int32_at, int64_at, is_valid, span_of
-from tracestore.kernel.columns import plain_array
+from tracestore.kernel.attribute_writer cimport AttributeWriter
+from tracestore.kernel.attribute_writer import encoded_dictionary
+from tracestore.kernel.arrow_columns cimport Column, bind, int32_at, int64_at, is_valid, span_of
+from tracestore.kernel.arrow_columns import plain_array
 from tracestore.kernel.writer cimport (
     Writer, begin, end, put_bytes, put_delimited, put_fixed32, put_fixed64, put_integer,
 )
@@ -132,7 +132,7 @@ cdef class Rows:
     """The fixed columns of one table that OTLP has a field for, and its attributes."""
 
     cdef Column[COLUMNS_MAX] columns
-    cdef Attributes attributes
+    cdef AttributeWriter attributes
     cdef Py_ssize_t count
     cdef object keep  # what the pointers point into
 
@@ -148,7 +148,7 @@ cdef class Rows:
         memset(self.columns, 0, sizeof(self.columns))
         if not self.count:
             return
-        self.attributes = Attributes(table, tables.SCOPE_OF_TABLE[which], tag)
+        self.attributes = AttributeWriter(table, tables.SCOPE_OF_TABLE[which], tag)
         for place, name in enumerate(names):
             field = tables.FIXED_SCHEMA[which].field(name)
             array = plain_array(table[name], field.type)

@@ -2,11 +2,11 @@
 
 from libc.stdint cimport int32_t, uint8_t
 
-from tracestore.kernel.columns cimport Column
+from tracestore.kernel.arrow_columns cimport Column
 from tracestore.kernel.writer cimport Writer
 
 
-cdef class Attributes:
+cdef class AttributeWriter:
     cdef Column* columns
     cdef Py_ssize_t count
     cdef uint8_t tag

@@ -16,11 +16,11 @@ from tracestore.model import tables
 from libc.stdint cimport int32_t, uint8_t
 from libc.stdlib cimport calloc, free
 
-from tracestore.kernel.columns cimport (
+from tracestore.kernel.arrow_columns cimport (
     BOOL, BOOL_LIST, BYTES, FLOAT, FLOAT_LIST, NUMBER, NUMBER_LIST, RAW, TEXT, TEXT_LIST,
     Column, bind, bool_at, int64_at, is_valid, span_of,
 )
-from tracestore.kernel.columns import plain_array
+from tracestore.kernel.arrow_columns import plain_array
 from tracestore.kernel.writer cimport (
     Writer, begin, end, put_bytes, put_delimited, put_fixed64, put_integer,
 )
@@ -51,7 +51,7 @@ def pack(values, dtype=np.int32):
     return np.array(values, dtype)
 
 
-cdef class Attributes:
+cdef class AttributeWriter:
     """Attribute columns, overflow column and order of one table, bound for row-wise reading."""
 
     def __cinit__(self, table: pa.Table, scope: tables.AttributeScope, uint8_t tag):
