@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 
-from tracestore.errors import ConflictError
+from tracestore.errors import ConflictError, SettingsError
 from tracestore.storage.objects.local import LocalObjectStore
+from tracestore.storage.wal.lock import DirectoryLock
 
 PROCESSES = multiprocessing.get_context("spawn")
 
@@ -29,3 +30,12 @@ def compete(arguments: tuple[str, int]) -> int:
                 continue
             break
     return won
+
+
+def lock_fails_with(directory: str) -> str:
+    """Return the message with which a directory's lock is refused."""
+    try:
+        DirectoryLock(directory)
+    except SettingsError as error:
+        return str(error)
+    return ""
