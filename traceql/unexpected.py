@@ -1,0 +1,146 @@
+"""Errors of the parser generator -> ``ParseError``: what was met, expected and perhaps meant.
+
+Source: TraceQL reference, "on the wire".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Set as AbstractSet
+
+from lark import Token, UnexpectedInput, UnexpectedToken
+
+from traceql.attributes import SCOPED_INTRINSICS, UNSCOPED_INTRINSICS, Scope
+from traceql.errors import ParseError, SourceRange, did_you_mean
+from traceql.nodes import AggregateFunction, MetricsFunction
+from traceql.values import LITERAL_WORDS
+
+_SCOPE_WORDS = (*(scope.value for scope in Scope if scope is not Scope.NONE), "parent")
+_FIELD_WORDS = (*UNSCOPED_INTRINSICS, *LITERAL_WORDS, "nil")
+_STAGE_WORDS = (
+    *(function.value for function in AggregateFunction),
+    *(function.value for function in MetricsFunction),
+    "by",
+    "coalesce",
+    "select",
+    "compare",
+    "topk",
+    "bottomk",
+    "with",
+)
+_WORD = re.compile(r"\w+")
+
+_GROUPS: tuple[tuple[frozenset[str], str], ...] = (
+    (frozenset({"STRING", "ATTRIBUTE"}), "a value"),
+    (frozenset({"STRING", "NUMBER"}), "a literal"),
+    (frozenset({"ATTRIBUTE", "INTRINSIC"}), "an attribute"),
+    (frozenset({"LBRACE", "COALESCE"}), "a pipeline stage"),
+    (frozenset({"LBRACE", "COUNT"}), "a spanset or aggregate"),
+    (frozenset({"PLUS", "AND"}), "an operator"),
+    (frozenset({"NUMBER"}), "a number"),
+    (frozenset({"IDENTIFIER"}), "a hint name"),
+    (frozenset({"EQ"}), "="),
+    (frozenset({"LBRACE"}), "{"),
+    (frozenset({"LPAR"}), "("),
+    (frozenset({"RBRACE"}), "}"),
+    (frozenset({"RPAR"}), ")"),
+    (frozenset({"_PIPE"}), "|"),
+    (frozenset({"_COMMA"}), ","),
+    (frozenset({"BY"}), "by"),
+    (frozenset({"WITH"}), "with"),
+    (frozenset({"$END"}), "the end"),
+)
+_COVERED: dict[str, frozenset[str]] = {
+    "a value": frozenset({"LPAR", "NUMBER", "INTRINSIC"}),
+    "an attribute": frozenset({"INTRINSIC"}),
+    "a pipeline stage": frozenset({"LPAR", "NUMBER", "BY", "LBRACE", "COUNT"}),
+    "a spanset or aggregate": frozenset({"LPAR", "NUMBER", "LBRACE"}),
+    "a literal": frozenset({"NUMBER"}),
+    "an operator": frozenset({"EQ"}),
+}
+"""Tokens that need no mention of their own once the group is mentioned."""
+
+
+def explain_unexpected(text: str, error: UnexpectedInput) -> ParseError:
+    """Turn an error of the lexer or parser into ours."""
+    if isinstance(error, UnexpectedToken):
+        return _unexpected_token(text, error)
+    position = error.pos_in_stream or 0
+    return _unexpected_character(text, position)
+
+
+def _unexpected_token(text: str, error: UnexpectedToken) -> ParseError:
+    token = error.token
+    if token.type == "$END":
+        at = SourceRange(len(text), len(text))
+        return ParseError(f"unexpected end of query{_expected(error)}", text=text, at=at)
+    assert isinstance(token, Token)
+    start = token.start_pos or 0
+    at = SourceRange(start, start + len(token))
+    shown = token if len(token) <= 40 else f"{token[:40]}…"
+    message = f"unexpected {shown}{_expected(error)}"
+    return ParseError(message, text=text, at=at, hint=_advice(text, token, at))
+
+
+def _advice(text: str, token: Token, at: SourceRange) -> str:
+    if token.type == "EQ" and text[at.start - 1 : at.start] == "=":
+        return "equality is a single ="
+    if token.type == "ATTRIBUTE" and text[at.start : at.start + 1] == ".":
+        return _advice_for_scope(text, at)
+    if not _WORD.fullmatch(token):
+        return ""
+    before = text[: at.start].rstrip()
+    is_field = before.rfind("{") > before.rfind("}") or before.endswith(("=", "<", ">"))
+    if token in _SCOPE_WORDS:
+        return f"write {token}. directly followed by a name, or {token}: by an intrinsic"
+    if text[at.end : at.end + 1] == ".":
+        return did_you_mean(token, _SCOPE_WORDS)
+    if text[at.end : at.end + 1] == ":":
+        return did_you_mean(token, {name.partition(":")[0] for name in SCOPED_INTRINSICS})
+    hint = did_you_mean(token, _FIELD_WORDS if is_field else _STAGE_WORDS)
+    if not hint and is_field and token.type == "IDENTIFIER":
+        return f"an attribute begins with a dot or a scope: .{token[:40]}"
+    return hint
+
+
+def _advice_for_scope(text: str, at: SourceRange) -> str:
+    """Advice for ``spn.foo``, where the word before the dot is no scope."""
+    words = _WORD.findall(text[max(0, at.start - 64) : at.start])
+    is_adjacent = at.start > 0 and text[at.start - 1].isalnum()
+    return did_you_mean(words[-1], _SCOPE_WORDS) if words and is_adjacent else ""
+
+
+def _expected(error: UnexpectedToken) -> str:
+    accepted: AbstractSet[str] = error.accepts or frozenset(error.expected)
+    names: list[str] = []
+    covered: set[str] = set()
+    for tokens, name in _GROUPS:
+        if tokens <= accepted and not tokens <= covered:
+            names.append(name)
+            covered |= tokens | _COVERED.get(name, frozenset())
+    if not names:
+        return ""
+    if len(names) == 1:
+        return f", expected {names[0]}"
+    return f", expected {', '.join(names[:-1])} or {names[-1]}"
+
+
+def _unexpected_character(text: str, position: int) -> ParseError:
+    char = text[position]
+    at = SourceRange(position, position + 1)
+    if char in '"`':
+        end = len(text) if char == "`" else _line_end(text, position)
+        return ParseError("unterminated string", text=text, at=SourceRange(position, end))
+    hints = {
+        "'": "strings are written in double quotes or backticks",
+        ".": "a name must follow the dot directly",
+        "&": "did you mean &&?",
+    }
+    if text[position : position + 2] == "/*":
+        return ParseError("unterminated comment", text=text, at=at)
+    return ParseError(f"unexpected character {char!r}", text=text, at=at, hint=hints.get(char, ""))
+
+
+def _line_end(text: str, position: int) -> int:
+    end = text.find("\n", position)
+    return len(text) if end < 0 else end
