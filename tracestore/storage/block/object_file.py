@@ -1,0 +1,70 @@
+"""An object of the store as a file that Arrow reads from: mapped if it is local, else by ranges."""
+
+from __future__ import annotations
+
+import io
+
+import pyarrow as pa
+
+from tracestore.errors import CorruptionError, NotFoundError, UnavailableError
+from tracestore.storage.objects.interface import ObjectStore
+
+
+def open_object(store: ObjectStore, key: str, size: int) -> pa.NativeFile:
+    """Open an object for reading at random.
+
+    Args:
+        size: bytes of the object, as its block's meta says.
+
+    Raises: NotFoundError; UnavailableError; CorruptionError if it has another size.
+    """
+    path = store.local_path(key)
+    if path is None:
+        return pa.PythonFile(_RangedObject(store, key, size), mode="r")
+    try:
+        file = pa.memory_map(path, "r")
+    except FileNotFoundError as error:
+        raise NotFoundError(f"no object {key}") from error
+    except OSError as error:
+        raise UnavailableError(f"cannot open {key}: {error}") from error
+    if file.size() != size:
+        raise CorruptionError(f"object has {file.size()} bytes instead of {size}", key=key)
+    return file
+
+
+class _RangedObject:
+    """What ``pa.PythonFile`` needs of a file; reads by ``get_range``, the position is a number."""
+
+    closed = False
+
+    def __init__(self, store: ObjectStore, key: str, size: int) -> None:
+        self._store = store
+        self._key = key
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = start + offset
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._size - self._position)
+        wanted = left if size < 0 else min(size, left)
+        content = self._store.get_range(self._key, self._position, wanted)
+        if len(content) != wanted:
+            raise CorruptionError(f"object ends before its {self._size} bytes", key=self._key)
+        self._position += wanted
+        return content
+
+    def close(self) -> None:
+        self.closed = True

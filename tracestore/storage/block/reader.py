@@ -1,0 +1,153 @@
+"""Columns, footers and filters of one block, each read once and then kept in the shared cache.
+
+Reads the asked columns of the asked row group and nothing else. Thread-safe: what is cached is
+immutable, and each read of the file has a file of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tracestore.codec.filters import BlockFilters
+from tracestore.errors import CorruptionError
+from tracestore.model.block_meta import BlockMeta
+from tracestore.model.results import QueryStats
+from tracestore.model.tables import FIXED_SCHEMA, Table
+from tracestore.storage.block.cache import BlockCache
+from tracestore.storage.block.dictionaries import one_array
+from tracestore.storage.block.footer import TableFooter, read_footer
+from tracestore.storage.block.object_file import open_object
+from tracestore.storage.block.writer import ALIGNED, FILTERS_NAME, table_name
+from tracestore.storage.objects.interface import ObjectStore
+from tracestore.storage.objects.layout import block_key
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    array: pa.Array
+    stored_bytes: int
+
+
+class BlockReader:
+    """Reads one block. Cheap to make: it holds nothing but what it was given."""
+
+    def __init__(self, store: ObjectStore, meta: BlockMeta, cache: BlockCache) -> None:
+        self.meta = meta
+        self._store = store
+        self._cache = cache
+
+    def footer(self, table: Table) -> TableFooter:
+        """Get the footer of a table.
+
+        Raises: NotFoundError; UnavailableError; CorruptionError.
+        """
+        cached: TableFooter | None = self._cache.get((self.meta.id, table, "footer"))
+        if cached is not None:
+            return cached
+        with self._open(table) as file:
+            footer = read_footer(file, self._key(table_name(table)), FIXED_SCHEMA[table])
+        self._check_rows(table, footer)
+        self._cache.put((self.meta.id, table, "footer"), footer, footer.nbytes)
+        return footer
+
+    def filters(self, stats: QueryStats) -> BlockFilters:
+        """Get the proofs of absence. Raises: as ``footer``."""
+        size = self.meta.object_bytes.get(FILTERS_NAME, 0)
+        stats.inspected_bytes += size
+        cached: BlockFilters | None = self._cache.get((self.meta.id, FILTERS_NAME))
+        if cached is not None:
+            return cached
+        key = self._key(FILTERS_NAME)
+        filters = BlockFilters.decode(self._store.get(key), key=key)
+        self._cache.put((self.meta.id, FILTERS_NAME), filters, filters.nbytes)
+        return filters
+
+    def columns(
+        self, table: Table, names: Sequence[str], row_group: int | None, stats: QueryStats
+    ) -> pa.Table:
+        """Read columns of a row group, or of the whole table; one Arrow chunk per column.
+
+        Texts are dictionaries. ``stats.inspected_bytes`` grows by the columns' bytes in the file,
+        cached or not.
+
+        Raises: as ``footer``.
+        """
+        footer = self.footer(table)
+        if row_group is None:
+            return self._whole_table(table, names, footer, stats)
+        found: dict[str, _Column] = {}
+        for name in names:
+            column = self._cache.get((self.meta.id, table, row_group, name))
+            if column is not None:
+                found[name] = column
+        missing = [name for name in dict.fromkeys(names) if name not in found]
+        if missing:
+            found |= self._read(table, missing, row_group, footer)
+        stats.inspected_bytes += sum(found[name].stored_bytes for name in found)
+        schema = pa.schema([footer.schema.field(name) for name in names])
+        return pa.Table.from_arrays([found[name].array for name in names], schema=schema)
+
+    def _whole_table(
+        self, table: Table, names: Sequence[str], footer: TableFooter, stats: QueryStats
+    ) -> pa.Table:
+        parts = [self.columns(table, names, group, stats) for group in range(footer.row_groups)]
+        if len(parts) == 1:
+            return parts[0]
+        schema = pa.schema([footer.schema.field(name) for name in names])
+        joined = pa.concat_tables([schema.empty_table(), *parts])
+        return pa.Table.from_arrays([one_array(c) for c in joined.columns], schema=schema)
+
+    def _read(
+        self, table: Table, names: list[str], row_group: int, footer: TableFooter
+    ) -> dict[str, _Column]:
+        leaves = [leaf for name in names for leaf in footer.leaves[name]]
+        with self._open(table) as file:
+            try:
+                parquet = pq.ParquetFile(
+                    file,
+                    metadata=footer.metadata,
+                    page_checksum_verification=True,
+                    pre_buffer=not isinstance(file, pa.MemoryMappedFile),
+                )
+                rows = parquet.reader.read_row_group(
+                    row_group, column_indices=sorted(leaves), use_threads=False
+                )
+                arrays = {name: one_array(rows.column(name)) for name in names}
+            except (pa.ArrowException, OSError) as error:
+                raise CorruptionError(
+                    f"row group {row_group} cannot be read ({error})", key=footer.key
+                ) from error
+        expected = footer.first_row[row_group + 1] - footer.first_row[row_group]
+        columns = {}
+        for name, array in arrays.items():
+            if len(array) != expected or array.type != footer.schema.field(name).type:
+                raise CorruptionError(
+                    f"column {name} of row group {row_group} is not {expected} rows of its type",
+                    key=footer.key,
+                )
+            columns[name] = _Column(array, footer.stored_bytes(row_group, name))
+            size = array.get_total_buffer_size()
+            self._cache.put((self.meta.id, table, row_group, name), columns[name], size)
+        return columns
+
+    def _check_rows(self, table: Table, footer: TableFooter) -> None:
+        expected = getattr(self.meta, table.value)
+        if footer.rows != expected:
+            raise CorruptionError(f"{footer.rows} rows instead of {expected}", key=footer.key)
+        if table in ALIGNED and table != Table.SPANS:
+            groups = self.footer(Table.SPANS).row_groups
+            if footer.row_groups != groups:
+                raise CorruptionError(
+                    f"{footer.row_groups} row groups instead of {groups}", key=footer.key
+                )
+
+    def _open(self, table: Table) -> pa.NativeFile:
+        name = table_name(table)
+        return open_object(self._store, self._key(name), self.meta.object_bytes.get(name, 0))
+
+    def _key(self, name: str) -> str:
+        return block_key(self.meta.tenant, self.meta.id, name)

@@ -1,0 +1,217 @@
+"""Six tables -> the objects of a block, ``meta.json`` last.
+
+One row group is in memory at a time, beside the file that grows: in memory, or in ``spool_dir``.
+Row groups of ``spans`` end at trace boundaries, and row group i of ``events``, ``links`` and
+``traces`` belongs to the spans of row group i. Byte layout: docs/formats/block.md.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tracestore.clock import Clock
+from tracestore.codec.filter_builder import FilterBuilder
+from tracestore.errors import UnavailableError
+from tracestore.model.block_meta import BlockMeta
+from tracestore.model.ids import BlockId, TenantId
+from tracestore.model.tables import Table
+from tracestore.settings.tree import BlockSettings
+from tracestore.storage.block.dictionaries import compact_texts, one_array
+from tracestore.storage.block.encodings import plan_encodings
+from tracestore.storage.block.table_reader import TableReader
+from tracestore.storage.objects.interface import ObjectStore
+from tracestore.storage.objects.layout import block_key, meta_key
+
+FILTERS_NAME = "filters"
+ALIGNED = (Table.SPANS, Table.EVENTS, Table.LINKS, Table.TRACES)
+"""Tables whose row groups belong together."""
+
+Bounds = npt.NDArray[np.int64]
+
+
+def table_name(table: Table) -> str:
+    """Name the object of a table in its block."""
+    return f"{table.value}.parquet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockIdentity:
+    """Whose block it is, and where it comes from."""
+
+    id: BlockId
+    tenant: TenantId
+    level: int = 0
+    wal_segments: tuple[str, ...] = ()
+
+
+class BlockWriter:
+    """Writes blocks into a store. Stateless between blocks; thread-safe."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        settings: BlockSettings,
+        clock: Clock,
+        *,
+        spool_dir: str | None = None,
+    ) -> None:
+        """Keep what is given.
+
+        Args:
+            spool_dir: directory for files on their way to the store; None: they grow in memory.
+        """
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._spool_dir = spool_dir
+
+    def write(self, reader: TableReader, block: BlockIdentity) -> BlockMeta:
+        """Write a whole block; a reader of the bucket sees it once its ``meta.json`` is there.
+
+        Args:
+            reader: at least one span.
+
+        Raises: UnavailableError if the store or the spool directory fails; retry with a new
+            block ID, what was written stays without a ``meta.json``.
+        Cost: about 1.5 µs of CPU a span with 12 attributes.
+        """
+        assert reader.rows(Table.SPANS) > 0, f"block {block.id} would be empty"
+        bounds = plan_row_groups(reader, self._settings.row_group_spans)
+        filters = FilterBuilder(self._settings)
+        object_bytes = {}
+        for table in Table:
+            key = block_key(block.tenant, block.id, table_name(table))
+            object_bytes[table_name(table)] = self._write_table(
+                reader, table, bounds[table], filters, key
+            )
+        content = filters.build().encode()
+        self._store.put(block_key(block.tenant, block.id, FILTERS_NAME), content)
+        object_bytes[FILTERS_NAME] = len(content)
+        meta = self._describe(reader, block, object_bytes)
+        self._store.put(meta_key(block.tenant, block.id), meta.to_json())
+        return meta
+
+    def _write_table(
+        self, reader: TableReader, table: Table, bounds: Bounds, filters: FilterBuilder, key: str
+    ) -> int:
+        """Write one Parquet object. Returns its size."""
+        if self._spool_dir is None:
+            sink = pa.BufferOutputStream()
+            _write_parquet(sink, reader, table, bounds, filters, self._settings)
+            content = sink.getvalue()
+            self._store.put(key, memoryview(content))
+            return int(content.size)
+        try:
+            with tempfile.TemporaryDirectory(dir=self._spool_dir) as directory:
+                path = Path(directory, table_name(table))
+                with pa.OSFile(str(path), "wb") as file:
+                    _write_parquet(file, reader, table, bounds, filters, self._settings)
+                size = path.stat().st_size
+                self._store.put_file(key, str(path))
+                return size
+        except OSError as error:
+            raise UnavailableError(f"cannot spool {key} in {self._spool_dir}: {error}") from error
+
+    def _describe(
+        self, reader: TableReader, block: BlockIdentity, object_bytes: dict[str, int]
+    ) -> BlockMeta:
+        times = reader.columns(Table.TRACES, ["start_time", "end_time"])
+        start, end = (_unsigned(times.column(name)) for name in ("start_time", "end_time"))
+        rows: dict[str, Any] = {table.value: reader.rows(table) for table in Table}
+        return BlockMeta(
+            id=block.id,
+            tenant=block.tenant,
+            created_ns=self._clock.now_ns(),
+            start_ns=int(start.min()),
+            end_ns=int(end.max()),
+            level=block.level,
+            wal_segments=block.wal_segments,
+            object_bytes=object_bytes,
+            **rows,
+        )
+
+
+def plan_row_groups(reader: TableReader, target_spans: int) -> dict[Table, Bounds]:
+    """Cut the tables into row groups of whole traces.
+
+    Args:
+        target_spans: a row group has at most this many spans, unless it is a single trace.
+
+    Returns: per table (G + 1,) rows where each row group begins, and the end; the aligned tables
+        share G, resources and scopes have one row group.
+    """
+    first_span = _int64(reader.columns(Table.TRACES, ["first_span"]).column(0))
+    spans = reader.rows(Table.SPANS)
+    ends = np.append(first_span, spans)
+    assert ends[0] == 0
+    traces = [0]
+    while traces[-1] < len(first_span):
+        begin = traces[-1]
+        last = int(np.searchsorted(ends, ends[begin] + target_spans, side="right")) - 1
+        traces.append(max(last, begin + 1))
+    cuts = ends[traces]
+    bounds = {Table.SPANS: cuts, Table.TRACES: np.array(traces, np.int64)}
+    for table in (Table.EVENTS, Table.LINKS):
+        owner = _int64(reader.columns(table, ["span"]).column(0))
+        bounds[table] = np.searchsorted(owner, cuts).astype(np.int64)
+        assert bounds[table][-1] == reader.rows(table), f"{table} beyond the last span"
+    for table in (Table.RESOURCES, Table.SCOPES):
+        bounds[table] = np.array([0, reader.rows(table)], np.int64)
+    return bounds
+
+
+def _write_parquet(
+    sink: pa.NativeFile,
+    reader: TableReader,
+    table: Table,
+    bounds: Bounds,
+    filters: FilterBuilder,
+    settings: BlockSettings,
+) -> None:
+    schema = reader.schema(table)
+    filters.declare(table, schema)
+    arguments = plan_encodings(reader, table, settings)
+    with pq.ParquetWriter(sink, schema, **arguments) as writer:
+        for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            rows = reader.columns(table, schema.names, start, stop)
+            arrays = _prepare(table, schema.names, rows, filters)
+            group = pa.Table.from_arrays(arrays, schema=schema)
+            assert len(group) == stop - start
+            writer.write_table(group, row_group_size=max(1, len(group)))
+
+
+def _prepare(
+    table: Table, names: Sequence[str], rows: pa.Table, filters: FilterBuilder
+) -> list[pa.Array]:
+    """Reduce the dictionaries to what the rows use, and show the values to the filters."""
+    arrays = []
+    for name in names:
+        array = one_array(rows.column(name))
+        if pa.types.is_dictionary(array.type):
+            texts = compact_texts(array)
+            array = texts.array
+            if (values := filters.values_of(table, name)) is not None:
+                values.add_texts(array.dictionary, texts.present())
+        else:
+            filters.add(table, name, array)
+        arrays.append(array)
+    return arrays
+
+
+def _int64(column: pa.ChunkedArray) -> Bounds:
+    numbers: Bounds = column.cast(pa.int64()).to_numpy()
+    return numbers
+
+
+def _unsigned(times: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    """View timestamps as OTLP's unsigned nanoseconds."""
+    return _int64(times).view(np.uint64)
