@@ -25,6 +25,10 @@ class MalformedError(InvalidRequestError):
         self.offset = offset
 
 
+class TooLargeError(InvalidRequestError):
+    """Send less at a time. HTTP 413, gRPC INVALID_ARGUMENT."""
+
+
 class NotFoundError(TracestoreError):
     """Accept that it is not there. HTTP 404, gRPC NOT_FOUND."""
 

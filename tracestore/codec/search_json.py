@@ -1,0 +1,216 @@
+"""What a search found -> the JSON and protobuf bodies of ``/api/search``.
+
+Grafana decodes the JSON with a strict decoder: not one field more than the contract lists.
+Source: wire contract, sections 3.2, 8.3 and 13.1 (``tempopb.SearchResponse``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from tracestore.codec.wire import (
+    encode_bytes,
+    encode_double,
+    encode_number,
+    encode_text,
+    encode_varint,
+)
+from tracestore.model.ids import format_trace_id
+from tracestore.model.results import (
+    AttributeValue,
+    QueryStats,
+    SearchResult,
+    SpanSet,
+    SpanSummary,
+    TraceSummary,
+)
+from tracestore.model.times import MILLISECOND_NS
+
+NO_ROOT = "<root span not yet received>"
+
+_U32_MAX = (1 << 32) - 1
+_U64_MASK = (1 << 64) - 1
+Json = dict[str, Any]
+Attributes = Iterable[tuple[str, AttributeValue]]
+
+
+def render_search_json(result: SearchResult, *, span_sets: bool = True) -> bytes:
+    """Write ``SearchResponse`` as JSON.
+
+    Args:
+        span_sets: False for a search without a query, which says nothing of spans.
+    """
+    traces = [_trace_json(trace, span_sets) for trace in result.traces]
+    body = {"traces": traces, "metrics": _stats_json(result.stats)}
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _trace_json(trace: TraceSummary, span_sets: bool) -> Json:
+    body = _with(
+        {},
+        traceID=format_trace_id(trace.trace_id),
+        rootServiceName=trace.root_service_name or NO_ROOT,
+        rootTraceName=trace.root_name,
+        startTimeUnixNano=_text(trace.start_ns),
+        durationMs=_milliseconds(trace.duration_ns),
+    )
+    if not span_sets:
+        return body
+    sets = [_span_set_json(span_set) for span_set in trace.span_sets]
+    stats = {
+        name: _with({}, spanCount=stats.spans, errorCount=stats.errors)
+        for name, stats in sorted(trace.service_stats.items())
+    }
+    return _with(body, spanSet=sets[0] if sets else None, spanSets=sets, serviceStats=stats)
+
+
+def _span_set_json(span_set: SpanSet) -> Json:
+    return _with(
+        {},
+        spans=[_span_json(span) for span in span_set.spans],
+        matched=span_set.matched,
+        attributes=_attributes_json(span_set.attributes),
+    )
+
+
+def _span_json(span: SpanSummary) -> Json:
+    return _with(
+        {},
+        spanID=span.span_id.hex(),
+        name=span.name,
+        startTimeUnixNano=_text(span.start_ns),
+        durationNanos=_text(span.duration_ns),
+        attributes=_attributes_json(span.attributes),
+    )
+
+
+def _attributes_json(attributes: Attributes) -> list[Json]:
+    return [{"key": key, "value": _value_json(value)} for key, value in attributes]
+
+
+def _value_json(value: AttributeValue) -> Json:
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": _double_json(value)}
+    if isinstance(value, str):
+        return {"stringValue": value}
+    return {"arrayValue": {"values": [_value_json(item) for item in value]} if value else {}}
+
+
+def _double_json(value: float) -> float | str:
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _stats_json(stats: QueryStats) -> Json:
+    return _with(
+        {},
+        inspectedTraces=stats.inspected_traces,
+        inspectedBytes=_text(stats.inspected_bytes),
+        totalBlocks=stats.total_blocks,
+        completedJobs=stats.completed_jobs,
+        totalJobs=stats.total_jobs,
+        totalBlockBytes=_text(stats.total_block_bytes),
+        inspectedSpans=_text(stats.inspected_spans),
+    )
+
+
+def _with(body: Json, **members: Any) -> Json:
+    for name, value in members.items():
+        if value:
+            body[name] = value
+    return body
+
+
+def _text(number: int) -> str:
+    return str(number & _U64_MASK) if number else ""
+
+
+def _milliseconds(duration_ns: int) -> int:
+    """Whole milliseconds as a uint32; a trace whose clock ran backwards lasts none."""
+    return min(max(duration_ns, 0) // MILLISECOND_NS, _U32_MAX)
+
+
+def render_search_protobuf(result: SearchResult, *, span_sets: bool = True) -> bytes:
+    """Write ``tempopb.SearchResponse``."""
+    traces = (encode_bytes(1, _encode_trace(trace, span_sets)) for trace in result.traces)
+    return b"".join(traces) + encode_bytes(2, _encode_stats(result.stats))
+
+
+def _encode_trace(trace: TraceSummary, span_sets: bool) -> bytes:
+    content = (
+        encode_text(1, format_trace_id(trace.trace_id))
+        + encode_text(2, trace.root_service_name or NO_ROOT)
+        + encode_text(3, trace.root_name)
+        + encode_number(4, trace.start_ns & _U64_MASK)
+        + encode_number(5, _milliseconds(trace.duration_ns))
+    )
+    if not span_sets:
+        return content
+    sets = [_encode_span_set(span_set) for span_set in trace.span_sets]
+    content += b"".join(encode_bytes(6, span_set) for span_set in sets[:1])
+    content += b"".join(encode_bytes(7, span_set) for span_set in sets)
+    for name, stats in sorted(trace.service_stats.items()):
+        counts = encode_number(1, stats.spans) + encode_number(2, stats.errors)
+        content += encode_bytes(8, encode_text(1, name) + encode_bytes(2, counts))
+    return content
+
+
+def _encode_span_set(span_set: SpanSet) -> bytes:
+    spans = (encode_bytes(1, _encode_span(span)) for span in span_set.spans)
+    return (
+        b"".join(spans)
+        + encode_number(2, span_set.matched)
+        + _encode_attributes(3, span_set.attributes)
+    )
+
+
+def _encode_span(span: SpanSummary) -> bytes:
+    return (
+        encode_text(1, span.span_id.hex())
+        + encode_text(2, span.name)
+        + encode_number(3, span.start_ns & _U64_MASK)
+        + encode_number(4, span.duration_ns & _U64_MASK)
+        + _encode_attributes(5, span.attributes)
+    )
+
+
+def _encode_attributes(field: int, attributes: Attributes) -> bytes:
+    return b"".join(
+        encode_bytes(field, encode_text(1, key) + encode_bytes(2, _encode_value(value)))
+        for key, value in attributes
+    )
+
+
+def _encode_value(value: AttributeValue) -> bytes:
+    """Write an AnyValue; a member of a oneof is written even when it is zero."""
+    if isinstance(value, bool):
+        return b"\x10" + encode_varint(int(value))
+    if isinstance(value, int):
+        return b"\x18" + encode_varint(value)
+    if isinstance(value, float):
+        return encode_double(4, value)
+    if isinstance(value, str):
+        return encode_bytes(1, value.encode())
+    return encode_bytes(5, b"".join(encode_bytes(1, _encode_value(item)) for item in value))
+
+
+def _encode_stats(stats: QueryStats) -> bytes:
+    return (
+        encode_number(1, stats.inspected_traces)
+        + encode_number(2, stats.inspected_bytes)
+        + encode_number(3, stats.total_blocks)
+        + encode_number(4, stats.completed_jobs)
+        + encode_number(5, stats.total_jobs)
+        + encode_number(6, stats.total_block_bytes)
+        + encode_number(7, stats.inspected_spans)
+    )

@@ -1,0 +1,66 @@
+"""The one crossing between asyncio and the synchronous floors: a bounded pool of threads.
+
+A coroutine never computes for long by itself; it hands a plain function to a pool and waits. Each
+pool has a purpose, a number of threads and a queue of its own, so that slow queries cannot starve
+ingest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from tracestore.errors import LimitExceededError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class BlockingPool:
+    """A number of threads and a queue in front of them. Used from one event loop only."""
+
+    def __init__(self, name: str, *, threads: int, waiting_max: int, refusal: str) -> None:
+        """Args:
+        threads: functions that run at a time.
+        waiting_max: functions that may wait for a thread.
+        refusal: the message of what is refused beyond that.
+        """
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._name = name
+        self._outstanding = 0
+        self._outstanding_max = threads + waiting_max
+        self._refusal = refusal
+
+    @property
+    def outstanding(self) -> int:
+        """Functions that run or wait."""
+        return self._outstanding
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``function`` in a thread and wait for it.
+
+        Cancelling the caller drops a function that waits; one that runs goes on to its end (and
+        counts as outstanding until then), so long ones should look at a flag of their own.
+
+        Raises: LimitExceededError if the queue is full; what the function raises.
+        """
+        if self._outstanding >= self._outstanding_max:
+            raise LimitExceededError(self._refusal, limit=self._name, retry_after_s=1.0)
+        loop = asyncio.get_running_loop()
+        work = self._executor.submit(function, *args, **kwargs)
+        self._outstanding += 1
+        work.add_done_callback(lambda _: self._count_down(loop))
+        return await asyncio.wrap_future(work)
+
+    def _count_down(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._one_less)
+
+    def _one_less(self) -> None:
+        self._outstanding -= 1
+
+    def close(self) -> None:
+        """Wait for what runs, drop what waits."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
