@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
 
 import yaml
 
@@ -12,16 +11,15 @@ from tracestore.settings.leaves import leaf_values
 from tracestore.settings.load import DEFAULT_ORIGIN, LoadedSettings
 from tracestore.settings.tree import Settings
 
-Mode = Literal["", "diff", "defaults"]
 MASK = "********"
 _SECRET = re.compile(r"(^|_)(secret|password|token|credentials|secret_key|access_key)(_|$)")
 
 
-def render_settings(loaded: LoadedSettings, mode: Mode = "") -> str:
-    """Render the tree as a YAML document that begins with ``---``; secrets are masked.
+def render_settings(loaded: LoadedSettings, mode: str = "") -> str:
+    """Render the tree as YAML, without ``---``; secrets are masked.
 
     Args:
-        mode: empty: everything; ``diff``: only what was set to something other than its default;
+        mode: empty or unknown: everything; ``diff``: only what was set to something other than its default;
             ``defaults``: the defaults, whatever was set.
     """
     defaults = leaf_values(Settings())
@@ -30,8 +28,8 @@ def render_settings(loaded: LoadedSettings, mode: Mode = "") -> str:
         values = {path: value for path, value in values.items() if value != defaults[path]}
     origins = {} if mode == "defaults" else loaded.origins
     if not values:
-        return "---\n{}\n"
-    return "---\n" + "".join(f"{line}\n" for line in _lines(values, origins))
+        return "{}\n"
+    return "".join(f"{line}\n" for line in _lines(values, origins))
 
 
 def _lines(values: Mapping[str, object], origins: Mapping[str, str]) -> list[str]:

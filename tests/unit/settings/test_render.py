@@ -20,7 +20,6 @@ def test_the_text_is_yaml_that_loads_to_the_same_tree() -> None:
     values = {path: given.value for path, given in read_yaml(text, source="t").values.items()}
     nulls = {path: None for path, value in leaf_values(LOADED.settings).items() if value is None}
 
-    assert text.startswith("---\n")
     assert values | nulls == leaf_values(LOADED.settings)
 
 
@@ -37,7 +36,7 @@ def test_diff_shows_only_what_differs() -> None:
         "server": {"http_listen_port": 0},
         "storage": {"path": "a: b # c"},
     }
-    assert render_settings(default_settings(), "diff") == "---\n{}\n"
+    assert render_settings(default_settings(), "diff") == "{}\n"
 
 
 def test_defaults_are_shown_whatever_was_set() -> None:

@@ -1,0 +1,66 @@
+"""The command line: ``tracestore serve|demo|config``. An error is one line and exit code 1."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from tracestore.cli.config import run_config
+from tracestore.cli.demo import run_demo
+from tracestore.cli.failure import describe
+from tracestore.cli.running import FORCED_EXIT_CODE
+from tracestore.cli.serve import run_serve
+from tracestore.errors import TracestoreError
+from tracestore.version import package_version
+
+USAGE = """\
+usage: tracestore [command] [flags]
+
+  serve    take traces and answer queries
+  demo     serve, with the traffic of a simulated shop
+  config   print the effective settings, each with its origin
+
+  --help, --version
+
+`tracestore COMMAND --help` says more. Flags without a command are those of serve, so a command line
+of Tempo works: tracestore -config.file=tempo.yaml -target=all
+"""
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "serve": run_serve,
+    "demo": run_demo,
+    "config": run_config,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (default: that of the process). Returns: the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    first = words[0] if words else "--help"
+    try:
+        if first in ("--help", "-help", "-h", "help"):
+            print(USAGE, end="")
+            return 0
+        if first in ("--version", "-version", "version"):
+            print(f"tracestore {package_version()}")
+            return 0
+        if first.startswith("-"):
+            return run_serve(words)
+        if first not in COMMANDS:
+            known = ", ".join(COMMANDS)
+            print(f"tracestore: unknown command {first!r}, known are {known}", file=sys.stderr)
+            return 1
+        return COMMANDS[first](words[1:])
+    except TracestoreError as error:
+        print(f"tracestore: {describe(error)}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output has gone; what is still buffered must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return FORCED_EXIT_CODE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

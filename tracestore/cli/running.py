@@ -1,0 +1,87 @@
+"""Runs a server in the foreground: logs, signals, exit codes. Shared by ``serve`` and ``demo``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from tracestore.cli.failure import describe, is_answer
+from tracestore.errors import SettingsError
+from tracestore.settings.load import LoadedSettings
+from tracestore.settings.tree import Settings
+from tracestore.telemetry import configure_logging
+
+log = logging.getLogger(__name__)
+
+FORCED_EXIT_CODE = 130
+
+
+def run_foreground(
+    loaded: LoadedSettings, run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+) -> int:
+    """Run a coroutine until SIGINT or SIGTERM sets its event and it has drained.
+
+    A second signal ends the process at once; what was acknowledged is in the log then.
+
+    Returns: the exit code: 0 after draining, 1 for an error, which is one line on stderr.
+    """
+    server = loaded.settings.server
+    configure_logging(level=server.log_level, log_format=server.log_format)
+    for warning in loaded.warnings:
+        log.warning(warning)
+    check_directories(loaded.settings)
+    try:
+        asyncio.run(_until_signal(run))
+    except Exception as error:
+        if not is_answer(error):
+            raise
+        print(f"tracestore: {describe(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _until_signal(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(name: str) -> None:
+        if stop.is_set():
+            print(f"tracestore: second {name}, not draining", file=sys.stderr, flush=True)
+            os._exit(FORCED_EXIT_CODE)
+        log.info("stopping", extra={"signal": name})
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number.name)
+    await run(stop)
+
+
+def check_directories(settings: Settings) -> None:
+    """Make the data directories and see that they can be used.
+
+    Raises:
+        SettingsError: one cannot be made, read or written.
+    """
+    named = {"storage.path": settings.storage.path, "ingester.wal.path": settings.ingester.wal.path}
+    for setting, name in named.items():
+        if name:
+            _check_directory(setting, Path(name))
+
+
+def _check_directory(setting: str, directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        next(directory.iterdir(), None)
+    except OSError as error:
+        reason = "not a directory" if directory.is_file() else error.strerror
+        raise SettingsError(
+            f"cannot use data directory {directory} ({setting}): {reason}"
+        ) from error
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise SettingsError(f"cannot write to data directory {directory} ({setting})")
