@@ -1,7 +1,38 @@
-"""TraceQL, the language: text -> checked plan. Knows nothing of storage."""
+"""TraceQL, the language: text -> checked plan. Knows nothing of storage.
 
+>>> query = parse('{ status = error && resource.service.name = "shop" }')
+>>> check(query)
+>>> render(query)
+'{ (status = error) && (resource.service.name = "shop") }'
+"""
+
+from traceql.check import check, static_type
 from traceql.errors import CheckError, ParseError, QueryError, UnsupportedError
 from traceql.nodes import Query
 from traceql.parse import parse
+from traceql.plan import Condition, FetchPlan, FilterPlan, Test, plan, plan_filter
+from traceql.regex import RegexShape, Shape, classify_regex
+from traceql.render import render
+from traceql.rewrite import rewrite
 
-__all__ = ["CheckError", "ParseError", "Query", "QueryError", "UnsupportedError", "parse"]
+__all__ = [
+    "CheckError",
+    "Condition",
+    "FetchPlan",
+    "FilterPlan",
+    "ParseError",
+    "Query",
+    "QueryError",
+    "RegexShape",
+    "Shape",
+    "Test",
+    "UnsupportedError",
+    "check",
+    "classify_regex",
+    "parse",
+    "plan",
+    "plan_filter",
+    "render",
+    "rewrite",
+    "static_type",
+]

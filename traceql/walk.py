@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from traceql import nodes
+from traceql.attributes import Field
 from traceql.nodes import Node
 
 N = TypeVar("N", bound=Node)
@@ -65,6 +66,12 @@ def walk(node: Node) -> Iterator[Node]:
         current = waiting.pop()
         yield current
         waiting.extend(reversed(tuple(children(current))))
+
+
+def fields_of(node: Node) -> tuple[Field, ...]:
+    """List the attributes and intrinsics that a tree mentions, in text order, each once."""
+    found = (below.field for below in walk(node) if isinstance(below, nodes.Reference))
+    return tuple(dict.fromkeys(found))
 
 
 def transform(node: N, change: Callable[[Node], Node]) -> N:
