@@ -1,0 +1,137 @@
+"""One source -> the traces in it that match, newest first, and where else they may lie.
+
+Everything here is vectorised over the traces of a source; nothing is per span or per trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tracestore.model.tables import Table
+from tracestore.model.times import TimeRange
+from tracestore.query.bind import Binder
+from tracestore.query.expressions import NEVER
+from tracestore.query.masks import BoolArray, Mask, settle
+from tracestore.query.parts import Domain
+from tracestore.query.plan import SearchPlan
+from tracestore.query.scan import SourceScan, SourceTraces
+from tracestore.query.source import Chunk
+from tracestore.query.spansets import matched_traces
+
+TIME_MAX = (1 << 64) - 1
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matches:
+    """The matched traces of one source, newest first, ties by trace ID."""
+
+    scan: SourceScan
+    rows: Rows
+    """(M,) rows of ``traces``."""
+    outside: BoolArray
+    """(M,) whether the spans here lie outside the time window; other parts may lie in it."""
+    packed: dict[int, npt.NDArray[np.uint8] | bool]
+    """Matched spans by chunk, a bit each."""
+
+    def chunk_of(self, row: int) -> Chunk:
+        """Find the chunk of a trace."""
+        chunks = self.scan.source.chunks()
+        firsts = [chunk.first_trace for chunk in chunks]
+        return chunks[int(np.searchsorted(firsts, row, side="right")) - 1]
+
+    def mask(self, chunk: Chunk) -> Mask:
+        """Get the matched spans of a chunk."""
+        packed = self.packed[chunk.index]
+        if isinstance(packed, bool):
+            return packed
+        return np.unpackbits(packed, count=chunk.spans).view(np.bool_)
+
+
+def evaluate(scan: SourceScan, plan: SearchPlan, window: TimeRange | None) -> Matches | None:
+    """Evaluate the filter on all spans of a source; None if it provably has no match.
+
+    Raises: DeadlineError between chunks; what the source raises.
+    """
+    condition = Binder(scan).condition(plan.filter)
+    if condition is NEVER:
+        return None
+    traces, stats = scan.traces, scan.stats
+    found: list[Rows] = []
+    packed: dict[int, npt.NDArray[np.uint8] | bool] = {}
+    for chunk in scan.source.chunks():
+        chunk_scan = scan.chunk(chunk)
+        mask = settle(chunk_scan.mask(condition, Domain.SPAN))
+        if mask is not False or chunk_scan.has_read:
+            stats.inspected_spans += chunk.spans
+            stats.inspected_traces += chunk.traces
+        part = chunk_scan.trace_slice
+        first_span = traces.first_span[part] - chunk.first_span
+        rows = matched_traces(mask, first_span, traces.span_count[part])
+        if len(rows):
+            found.append(rows + chunk.first_trace)
+            packed[chunk.index] = mask if isinstance(mask, bool) else np.packbits(mask)
+    rows = np.concatenate([np.empty(0, np.int64), *found])
+    rows = rows[np.lexsort((rows, ~traces.start_ns[rows]))]
+    return Matches(scan=scan, rows=rows, outside=~is_inside(traces, window)[rows], packed=packed)
+
+
+def is_inside(traces: SourceTraces, window: TimeRange | None) -> BoolArray:
+    """Mark the traces that have some time in the window."""
+    if window is None:
+        return np.ones(len(traces), np.bool_)
+    last = np.uint64(min(max(window.end_ns - 1, 0), TIME_MAX))
+    first = np.uint64(min(max(window.start_ns, 0), TIME_MAX))
+    inside: BoolArray = (traces.start_ns <= last) & (traces.end_ns >= first)
+    return inside if window.end_ns > 0 else np.zeros(len(traces), np.bool_)
+
+
+def latest_start_ns(scan: SourceScan) -> int:
+    """Bound the starts of a source's traces from above, without opening tables if filters can."""
+    known = scan.filters.intrinsic(Table.SPANS, "start_time") if scan.filters is not None else None
+    if known is not None and known.minimum is not None and known.maximum is not None:
+        return int(known.maximum) if known.minimum >= 0 else TIME_MAX
+    return int(scan.traces.start_ns.max()) if len(scan.traces) else 0
+
+
+def keep_shared(matches: Matches, others: Sequence[SourceScan]) -> Matches:
+    """Drop traces outside the window unless another source may have a part of them."""
+    outside = np.flatnonzero(matches.outside)
+    if len(outside) == 0:
+        return matches
+    keys = matches.scan.traces.keys[matches.rows[outside]]
+    shared = np.zeros(len(keys), np.bool_)
+    for other in others:
+        if other is not matches.scan:
+            shared |= np.isin(keys, other.traces.keys)
+    kept = ~matches.outside
+    kept[outside] = shared
+    return Matches(
+        scan=matches.scan,
+        rows=matches.rows[kept],
+        outside=matches.outside[kept],
+        packed=matches.packed,
+    )
+
+
+def split_traces(scans: Sequence[SourceScan]) -> list[tuple[int, bytes]]:
+    """Find the traces that may have spans in more than one source.
+
+    Returns: the latest start of a part, and the trace ID. Some may be in one source after all.
+    Cost: a sort of 8 B a trace over all sources.
+    """
+    if len(scans) < 2:
+        return []
+    keys = np.concatenate([scan.traces.keys for scan in scans])
+    distinct, counts = np.unique(keys, return_counts=True)
+    repeated = distinct[counts > 1]
+    latest: dict[bytes, int] = {}
+    for scan in scans:
+        for row in np.flatnonzero(np.isin(scan.traces.keys, repeated)).tolist():
+            trace_id = scan.traces.trace_id(row)
+            latest[trace_id] = max(latest.get(trace_id, 0), int(scan.traces.start_ns[row]))
+    return [(start_ns, trace_id) for trace_id, start_ns in latest.items()]

@@ -1,0 +1,402 @@
+"""Expressions bound to the columns of one source: what a filter is while it is evaluated.
+
+Each evaluates over the rows of its domain, to a mask (where is it true) or to an operand (what is
+its value). ``all_of``, ``any_of`` and ``negation`` build conditions so that what is already decided
+vanishes, small domains are settled before spans, and what is cheap comes first. No I/O but through
+the scan.
+
+Source: TraceQL reference, 4.4 to 4.8.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from traceql.operators import Operator
+from traceql.values import ValueType
+from tracestore.model.tables import AttributeType
+from tracestore.query.arithmetic import calculate, negate
+from tracestore.query.columns import attribute
+from tracestore.query.masks import Mask, mask_and, mask_not, mask_or, settle
+from tracestore.query.parts import (
+    NIL,
+    Domain,
+    Numbers,
+    Operand,
+    Part,
+    Texts,
+    booleans,
+    truth,
+)
+from tracestore.query.predicates import Literal, mask_literal, mask_operands
+from tracestore.query.prune import is_excluded
+from tracestore.query.scan import ChunkScan
+
+
+@dataclass(eq=False)
+class Expression(ABC):
+    """Something with a value in each row of its domain."""
+
+    domain: Domain = field(init=False)
+    cost: int = field(init=False)
+    """Relative price of an evaluation; the cheaper condition is asked first."""
+
+    @abstractmethod
+    def operand(self, scan: ChunkScan) -> Operand:
+        """Evaluate over the rows of the domain."""
+
+    def mask(self, scan: ChunkScan) -> Mask:
+        """Mark the rows whose value is true."""
+        return truth(self.operand(scan))
+
+
+class Condition(Expression):
+    """An expression that is true or false in every row, never nil."""
+
+    @abstractmethod
+    def mask(self, scan: ChunkScan) -> Mask:
+        """Mark the rows where it holds."""
+
+    def operand(self, scan: ChunkScan) -> Operand:
+        return booleans(self.mask(scan), scan.rows(self.domain))
+
+
+@dataclass(eq=False)
+class Decided(Condition):
+    """A condition known without reading: a constant, or a proof that no row can satisfy it."""
+
+    value: bool
+
+    def __post_init__(self) -> None:
+        self.domain, self.cost = Domain.CONSTANT, 0
+
+    def mask(self, scan: ChunkScan) -> Mask:
+        return self.value
+
+
+ALWAYS = Decided(True)
+NEVER = Decided(False)
+
+
+@dataclass(eq=False)
+class Constant(Expression):
+    """A literal."""
+
+    literal: Literal
+
+    def __post_init__(self) -> None:
+        self.domain, self.cost = Domain.CONSTANT, 0
+
+    def operand(self, scan: ChunkScan) -> Operand:
+        kind, value = self.literal.type, self.literal.value
+        part: Part
+        if kind == ValueType.STRING:
+            part = Texts(np.zeros(1, np.int32), pa.array([value], pa.string()), True)
+        else:
+            dtype = {ValueType.FLOAT: np.float64, ValueType.BOOLEAN: np.bool_}.get(kind, np.int64)
+            part = Numbers(kind, np.array([value], dtype), True)
+        return Operand((part,), True)
+
+
+_COLUMN_COSTS = {
+    AttributeType.STRING: 6,
+    AttributeType.ANY: 6,
+    AttributeType.INT: 4,
+    AttributeType.FLOAT: 4,
+    AttributeType.BOOL: 3,
+}
+_LIST_COST = 12
+_OVERFLOW_COST = 20
+_SMALL_DOMAIN_DISCOUNT = 20
+
+
+@dataclass(eq=False)
+class Attribute(Expression):
+    """A key in one scope: its typed columns, and the overflow column if that can hold it."""
+
+    of: Domain
+    key: str
+    columns: tuple[tuple[AttributeType, str], ...]
+    overflow: str | None
+    absent_text: str | None = None
+    """What the attribute reads as where it is absent; None: nil."""
+
+    def __post_init__(self) -> None:
+        self.domain = self.of
+        cost = sum(_COLUMN_COSTS.get(kind, _LIST_COST) for kind, _ in self.columns)
+        cost += _OVERFLOW_COST if self.overflow else 0
+        self.cost = cost if self.of == Domain.SPAN else cost // _SMALL_DOMAIN_DISCOUNT
+
+    @property
+    def is_nil(self) -> bool:
+        """Whether no row of the source has the key."""
+        return not self.columns and self.overflow is None and self.absent_text is None
+
+    def narrowed(self, types: Iterable[AttributeType]) -> Attribute:
+        """Leave out columns of other types, where presence need not be known."""
+        if self.overflow is not None or self.absent_text is not None:
+            return self
+        kept = tuple(column for column in self.columns if column[0] in types)
+        return Attribute(self.of, self.key, kept, None)
+
+    def operand(self, scan: ChunkScan) -> Operand:
+        columns = [(kind, scan.column(self.domain, name)) for kind, name in self.columns]
+        overflow = scan.column(self.domain, self.overflow) if self.overflow else None
+        found = attribute(columns, overflow, self.key)
+        if self.absent_text is None:
+            return found
+        codes = np.zeros(scan.rows(self.domain), np.int32)
+        return found.else_(Operand((Texts(codes, pa.array([self.absent_text]), True),), True))
+
+
+@dataclass(eq=False)
+class Fallback(Expression):
+    """An unscoped attribute: the span's if the span has the key, else the resource's."""
+
+    first: Attribute
+    second: Attribute
+
+    def __post_init__(self) -> None:
+        self.domain, self.cost = Domain.SPAN, self.first.cost + self.second.cost + 4
+
+    def operand(self, scan: ChunkScan) -> Operand:
+        return self.first.operand(scan).else_(scan.operand(self.second, Domain.SPAN))
+
+
+@dataclass(eq=False)
+class Intrinsic(Expression):
+    """A field of the span, its trace or its scope."""
+
+    of: Domain
+    columns: tuple[str, ...]
+    load: Callable[..., Part]
+    price: int = 4
+
+    def __post_init__(self) -> None:
+        self.domain, self.cost = self.of, self.price
+
+    def operand(self, scan: ChunkScan) -> Operand:
+        arrays = [scan.column(self.domain, name) for name in self.columns]
+        return Operand((self.load(*arrays),), True)
+
+
+@dataclass(eq=False)
+class Bounds:
+    """A span column whose bounds in a chunk can prove a comparison false."""
+
+    column: str
+
+    def exclude(self, scan: ChunkScan, comparison: Operator, literal: Literal) -> bool:
+        """Tell whether the statistics of the chunk prove that no row satisfies the comparison."""
+        known = scan.of_source.source.statistics(scan.chunk, self.column)
+        if known is None:
+            return False
+        if known.null_count == scan.chunk.spans:
+            return True
+        return is_excluded(known.minimum, known.maximum, comparison, literal.value)
+
+
+@dataclass(eq=False)
+class CompareLiteral(Condition):
+    """Something beside a literal."""
+
+    left: Expression
+    comparison: Operator
+    literal: Literal
+    generic: bool
+    bounds: Bounds | None = None
+
+    def __post_init__(self) -> None:
+        self.domain = self.left.domain
+        self.cost = self.left.cost + (0 if self.comparison == Operator.EQ else 1)
+
+    def mask(self, scan: ChunkScan) -> Mask:
+        if self.bounds and self.bounds.exclude(scan, self.comparison, self.literal):
+            return False
+        operand = self.left.operand(scan)
+        return mask_literal(operand, self.comparison, self.literal, generic=self.generic)
+
+
+@dataclass(eq=False)
+class _Combined(Expression):
+    """What joins several expressions: they meet in one domain."""
+
+    parts: tuple[Expression, ...]
+
+    def __post_init__(self) -> None:
+        self.domain = Domain.CONSTANT
+        for part in self.parts:
+            self.domain = self.domain.meet(part.domain)
+        self.cost = sum(part.cost for part in self.parts) + 1
+
+
+@dataclass(eq=False)
+class Compare(_Combined, Condition):
+    """Two expressions beside each other; their types are what they are at run time."""
+
+    parts: tuple[Expression, Expression]
+    comparison: Operator
+
+    def mask(self, scan: ChunkScan) -> Mask:
+        left, right = (scan.operand(part, self.domain) for part in self.parts)
+        return mask_operands(left, self.comparison, right, scan.rows(self.domain))
+
+
+@dataclass(eq=False)
+class Calculate(_Combined):
+    """Arithmetic of two expressions."""
+
+    parts: tuple[Expression, Expression]
+    operation: Operator
+
+    def operand(self, scan: ChunkScan) -> Operand:
+        left, right = (scan.operand(part, self.domain) for part in self.parts)
+        return calculate(left, self.operation, right)
+
+
+@dataclass(eq=False)
+class Negate(_Combined):
+    """The negative of a number."""
+
+    parts: tuple[Expression]
+
+    def operand(self, scan: ChunkScan) -> Operand:
+        return negate(self.parts[0].operand(scan))
+
+
+@dataclass(eq=False)
+class IsNil(_Combined, Condition):
+    """``x = nil``: no key. A key without a value is not nil."""
+
+    parts: tuple[Expression]
+
+    def mask(self, scan: ChunkScan) -> Mask:
+        return mask_not(self.parts[0].operand(scan).present)
+
+
+@dataclass(eq=False)
+class HasValue(_Combined, Condition):
+    """``x != nil``: a value. A key without a value has none."""
+
+    parts: tuple[Expression]
+
+    def mask(self, scan: ChunkScan) -> Mask:
+        return self.parts[0].operand(scan).valued
+
+
+@dataclass(eq=False)
+class IsTrue(_Combined, Condition):
+    """A value of any type as a condition: true if it is the boolean true."""
+
+    parts: tuple[Expression]
+
+    def mask(self, scan: ChunkScan) -> Mask:
+        return self.parts[0].mask(scan)
+
+
+@dataclass(eq=False)
+class Not(_Combined, Condition):
+    """The opposite of a condition."""
+
+    parts: tuple[Condition]
+
+    def mask(self, scan: ChunkScan) -> Mask:
+        return mask_not(self.parts[0].mask(scan))
+
+
+@dataclass(eq=False)
+class NotValue(_Combined):
+    """``!x`` of a value: the opposite of a boolean, nil of anything else."""
+
+    parts: tuple[Expression]
+
+    def operand(self, scan: ChunkScan) -> Operand:
+        found = [
+            Numbers(part.type, ~part.values.astype(np.bool_), part.valid)
+            for part in self.parts[0].operand(scan).parts
+            if isinstance(part, Numbers) and part.type == ValueType.BOOLEAN
+        ]
+        made = Operand(tuple(found), False)
+        return Operand(made.parts, made.valued) if found else NIL
+
+
+@dataclass(eq=False)
+class And(_Combined, Condition):
+    """All of several conditions; the rest is not read once no row is left."""
+
+    parts: tuple[Expression, ...]
+
+    def mask(self, scan: ChunkScan) -> Mask:
+        mask: Mask = True
+        for part in self.parts:
+            mask = settle(mask_and(mask, scan.mask(part, self.domain)))
+            if mask is False:
+                break
+        return mask
+
+
+@dataclass(eq=False)
+class Or(_Combined, Condition):
+    """Any of several conditions; the rest is not read once all rows are in."""
+
+    parts: tuple[Expression, ...]
+
+    def mask(self, scan: ChunkScan) -> Mask:
+        mask: Mask = False
+        for part in self.parts:
+            mask = settle(mask_or(mask, scan.mask(part, self.domain)))
+            if mask is True:
+                break
+        return mask
+
+
+def all_of(parts: Sequence[Expression]) -> Condition:
+    """Join conditions by ``&&``."""
+    return _join(And, parts, neutral=ALWAYS, final=NEVER)
+
+
+def any_of(parts: Sequence[Expression]) -> Condition:
+    """Join conditions by ``||``."""
+    return _join(Or, parts, neutral=NEVER, final=ALWAYS)
+
+
+def _join(
+    kind: type[And] | type[Or], parts: Sequence[Expression], *, neutral: Decided, final: Decided
+) -> Condition:
+    flat: list[Condition] = []
+    for part in parts:
+        members = part.parts if isinstance(part, kind) else (part,)
+        flat.extend(as_condition(member) for member in members)
+    if any(part is final for part in flat):
+        return final
+    by_domain: dict[Domain, list[Condition]] = {}
+    for part in flat:
+        if part is not neutral:
+            by_domain.setdefault(part.domain, []).append(part)
+    groups = [_one(kind, group) for _, group in sorted(by_domain.items())]
+    return _one(kind, groups) if groups else neutral
+
+
+def _one(kind: type[And] | type[Or], parts: list[Condition]) -> Condition:
+    if len(parts) == 1:
+        return parts[0]
+    return kind(tuple(sorted(parts, key=lambda part: part.cost)))
+
+
+def as_condition(expression: Expression) -> Condition:
+    """Let what is not the boolean true count as false."""
+    return expression if isinstance(expression, Condition) else IsTrue((expression,))
+
+
+def negation(expression: Expression) -> Expression:
+    """Negate: true negation of a condition, nil where a value is no boolean."""
+    if isinstance(expression, Decided):
+        return NEVER if expression.value else ALWAYS
+    if isinstance(expression, Condition):
+        return Not((expression,))
+    return NotValue((expression,))

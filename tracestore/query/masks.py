@@ -1,0 +1,72 @@
+"""Boolean masks that may be constants, so that a condition settled early reads no column.
+
+A mask over N rows is a boolean array of length N, or ``True`` or ``False`` for all rows. Every
+function here is a kernel: no I/O, no state.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+Mask: TypeAlias = BoolArray | bool
+
+
+def mask_and(left: Mask, right: Mask) -> Mask:
+    """Mark the rows that both mark."""
+    if isinstance(left, bool):
+        return right if left else False
+    if isinstance(right, bool):
+        return left if right else False
+    return left & right
+
+
+def mask_or(left: Mask, right: Mask) -> Mask:
+    """Mark the rows that one of them marks."""
+    if isinstance(left, bool):
+        return True if left else right
+    if isinstance(right, bool):
+        return True if right else left
+    return left | right
+
+
+def mask_not(mask: Mask) -> Mask:
+    """Mark the other rows."""
+    return not mask if isinstance(mask, bool) else ~mask
+
+
+def settle(mask: Mask) -> Mask:
+    """Turn an array that marks all rows or none into a constant. Cost: one early-out scan."""
+    if isinstance(mask, bool):
+        return mask
+    if not mask.any():
+        return False
+    return True if mask.all() else mask
+
+
+def to_array(mask: Mask, rows: int) -> BoolArray:
+    """Write a constant out as an array of ``rows`` values."""
+    return np.full(rows, mask) if isinstance(mask, bool) else mask
+
+
+def take(mask: Mask, index: npt.NDArray[np.integer]) -> Mask:
+    """Spread a mask: the row i of the result is ``mask[index[i]]``.
+
+    A mask that marks one row of the few becomes a comparison of integers, which is several times
+    faster than a gather.
+    """
+    mask = settle(mask)
+    if isinstance(mask, bool):
+        return mask
+    marked = np.flatnonzero(mask)
+    spread: BoolArray
+    if len(marked) == 1:
+        spread = index == index.dtype.type(marked[0])
+    elif len(marked) == len(mask) - 1:
+        spread = index != index.dtype.type(np.flatnonzero(~mask)[0])
+    else:
+        spread = mask[index]
+    return spread

@@ -1,0 +1,206 @@
+"""What an expression evaluates to over N rows: a few typed arrays, one of which has the value.
+
+A key may be sent with several types, so the value of an attribute is not one array but a small set
+of ``Part``s: type, values, and the rows that have them. Rows are spans, or the rows of the small
+tables (resources, scopes, traces), or one row for a constant: the *domain*. ``spread`` turns a part
+of a small domain into one over spans.
+
+Values in rows that are not ``valid`` are arbitrary. No I/O here, no state but lazily made texts.
+
+Source: TraceQL reference, 4.1, 4.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from traceql.values import ValueType
+from tracestore.query.masks import Mask, mask_and, mask_not, mask_or
+
+IntArray: TypeAlias = npt.NDArray[np.signedinteger]
+Offsets: TypeAlias = npt.NDArray[np.int64]
+
+
+class Domain(IntEnum):
+    """What a row is. A value of one domain and one of another meet as spans."""
+
+    CONSTANT = 0
+    RESOURCE = 1
+    SCOPE = 2
+    TRACE = 3
+    SPAN = 4
+
+    def meet(self, other: Domain) -> Domain:
+        """Find the smallest domain to which both can be spread."""
+        if self == other or other == Domain.CONSTANT:
+            return self
+        return other if self == Domain.CONSTANT else Domain.SPAN
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Ints, durations (ns), status and kind numbers as int64 or int32; floats as float64; bools."""
+
+    type: ValueType
+    values: npt.NDArray[np.generic]
+    valid: Mask
+
+    def spread(self, index: IntArray) -> Numbers:
+        valid = self.valid if isinstance(self.valid, bool) else self.valid[index]
+        return Numbers(self.type, self.values[index], valid)
+
+    def where(self, mask: Mask) -> Numbers:
+        return Numbers(self.type, self.values, mask_and(self.valid, mask))
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Strings: int32 codes into ``dictionary``; -1 where there is none."""
+
+    codes: npt.NDArray[np.int32]
+    dictionary: pa.StringArray
+    valid: Mask
+
+    @property
+    def type(self) -> ValueType:
+        return ValueType.STRING
+
+    def spread(self, index: IntArray) -> Texts:
+        valid = self.valid if isinstance(self.valid, bool) else self.valid[index]
+        return Texts(self.codes[index], self.dictionary, valid)
+
+    def where(self, mask: Mask) -> Texts:
+        return Texts(self.codes, self.dictionary, mask_and(self.valid, mask))
+
+    def plain(self) -> pa.StringArray:
+        """Look every row up: (N,) strings, null where there is none."""
+        codes = pa.array(self.codes, mask=self.codes < 0)
+        return self.dictionary.take(codes)
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """Trace or span IDs: (N, width) bytes; ``stripped``: their text has no leading zeros."""
+
+    raw: npt.NDArray[np.uint8]
+    stripped: bool
+
+    @property
+    def type(self) -> ValueType:
+        return ValueType.STRING
+
+    @property
+    def valid(self) -> Mask:
+        return True
+
+    def spread(self, index: IntArray) -> Ids:
+        return Ids(self.raw[index], self.stripped)
+
+    def where(self, mask: Mask) -> Part:
+        return self.texts().where(mask)
+
+    def texts(self) -> Texts:
+        """Write the IDs as lower-case hex, one dictionary entry a row."""
+        rows, width = self.raw.shape
+        digits = np.empty((rows, 2 * width), np.uint8)
+        digits[:, 0::2] = _HEX_DIGITS[self.raw >> 4]
+        digits[:, 1::2] = _HEX_DIGITS[self.raw & 15]
+        offsets = np.arange(rows + 1, dtype=np.int64) * 2 * width
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(digits)]
+        text = pa.LargeStringArray.from_buffers(rows, buffers[1], buffers[2]).cast(pa.string())
+        if self.stripped:
+            text = pc.utf8_ltrim(text, characters="0")
+            text = pc.if_else(pc.equal(text, ""), "0", text)
+        return Texts(np.arange(rows, dtype=np.int32), text, True)
+
+
+_HEX_DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """Arrays of two or more elements: row i has ``elements[offsets[i]:offsets[i + 1]]``."""
+
+    elements: Numbers | Texts
+    offsets: Offsets
+    valid: Mask
+
+    @property
+    def type(self) -> ValueType:
+        return self.elements.type
+
+    def spread(self, index: IntArray) -> Lists:
+        lengths = np.diff(self.offsets)[index]
+        offsets = np.concatenate(([0], np.cumsum(lengths)))
+        element = np.arange(offsets[-1]) + np.repeat(
+            self.offsets[:-1][index] - offsets[:-1], lengths
+        )
+        valid = self.valid if isinstance(self.valid, bool) else self.valid[index]
+        return Lists(self.elements.spread(element), offsets, valid)
+
+    def where(self, mask: Mask) -> Lists:
+        return Lists(self.elements, self.offsets, mask_and(self.valid, mask))
+
+    def rows_of_elements(self) -> npt.NDArray[np.int64]:
+        """Tell for each element the row that has it."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+
+Scalar: TypeAlias = Numbers | Texts | Ids
+Part: TypeAlias = Scalar | Lists
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """The value of an expression over the rows of a domain.
+
+    ``present``: rows where it is not nil. That is more than where a part is valid, since a key may
+    be there without a value (key-value list, bytes, mixed or empty array).
+    """
+
+    parts: tuple[Part, ...]
+    present: Mask
+
+    @property
+    def valued(self) -> Mask:
+        """Rows that have a value."""
+        mask: Mask = False
+        for part in self.parts:
+            mask = mask_or(mask, part.valid)
+        return mask
+
+    def spread(self, index: IntArray) -> Operand:
+        """Spread to spans: ``index`` is the row of each span in the small domain."""
+        present = self.present if isinstance(self.present, bool) else self.present[index]
+        return Operand(tuple(part.spread(index) for part in self.parts), present)
+
+    def else_(self, other: Operand) -> Operand:
+        """Take the value of ``other`` where this one is nil."""
+        missing = mask_not(self.present)
+        rest = tuple(part.where(missing) for part in other.parts)
+        return Operand(self.parts + rest, mask_or(self.present, mask_and(missing, other.present)))
+
+
+NIL = Operand((), False)
+
+
+def booleans(mask: Mask, rows: int) -> Operand:
+    """Make the operand of a condition: never nil."""
+    values = np.full(rows, mask) if isinstance(mask, bool) else mask
+    return Operand((Numbers(ValueType.BOOLEAN, values, True),), True)
+
+
+def truth(operand: Operand) -> Mask:
+    """Mark the rows whose value is the boolean true (reference 4.7)."""
+    mask: Mask = False
+    for part in operand.parts:
+        if isinstance(part, Numbers) and part.type == ValueType.BOOLEAN:
+            mask = mask_or(mask, mask_and(part.valid, part.values.astype(np.bool_, copy=False)))
+    return mask

@@ -1,0 +1,210 @@
+"""Reads what an expression asks for, of one chunk of one source, once.
+
+A value or mask of a small domain (resources, scopes, a constant) is evaluated once per source and
+spread over the spans of each chunk by its integer column. Columns are read when they are first
+asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tracestore.codec.filters import BlockFilters
+from tracestore.model.results import QueryStats
+from tracestore.model.tables import Table
+from tracestore.query.columns import fixed_bytes, numbers
+from tracestore.query.control import QueryControl
+from tracestore.query.masks import Mask, settle, take
+from tracestore.query.parts import Domain, IntArray, Operand
+from tracestore.query.source import Chunk, SpanSource
+
+TABLE_OF_DOMAIN = {
+    Domain.RESOURCE: Table.RESOURCES,
+    Domain.SCOPE: Table.SCOPES,
+    Domain.TRACE: Table.TRACES,
+    Domain.SPAN: Table.SPANS,
+}
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+"""Odd, so that no bit is lost; many senders leave half of the ID zero."""
+_PER_SOURCE = (Domain.CONSTANT, Domain.RESOURCE, Domain.SCOPE)
+
+
+class Evaluable(Protocol):
+    """An expression that is bound to a source (``expressions.py``)."""
+
+    @property
+    def domain(self) -> Domain: ...
+
+    def mask(self, scan: ChunkScan) -> Mask: ...
+
+    def operand(self, scan: ChunkScan) -> Operand: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTraces:
+    """The traces of a source as arrays. Times are unsigned, as OTLP's are."""
+
+    ids: npt.NDArray[np.bytes_]
+    """(T,) IDs as S16, ascending; numpy drops trailing zeros when it gives one out."""
+    first_span: npt.NDArray[np.int64]
+    span_count: npt.NDArray[np.int32]
+    start_ns: npt.NDArray[np.uint64]
+    end_ns: npt.NDArray[np.uint64]
+
+    keys: npt.NDArray[np.uint64]
+    """(T,) a number of each ID: equal for equal IDs, and hardly ever for others."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def trace_id(self, row: int) -> bytes:
+        """Get an ID in full length."""
+        return bytes(self.ids[row]).ljust(16, b"\0")
+
+    def find(self, trace_id: bytes) -> int | None:
+        """Find the row of a trace by binary search."""
+        row = int(np.searchsorted(self.ids, np.bytes_(trace_id)))
+        return row if row < len(self.ids) and self.trace_id(row) == trace_id else None
+
+
+class SourceScan:
+    """One source in the course of one query; keeps what chunks share."""
+
+    def __init__(self, source: SpanSource, stats: QueryStats, control: QueryControl) -> None:
+        self.source = source
+        self.stats = stats
+        self.control = control
+        self._columns: dict[tuple[Table, str], pa.Array] = {}
+        self.masks: dict[int, Mask] = {}
+        self.operands: dict[int, Operand] = {}
+
+    @cached_property
+    def filters(self) -> BlockFilters | None:
+        """Proofs of absence, read once."""
+        return self.source.filters(self.stats)
+
+    @cached_property
+    def traces(self) -> SourceTraces:
+        """The traces table, without roots."""
+        names = ["trace_id", "first_span", "span_count", "start_time", "end_time"]
+        table = self.source.read(Table.TRACES, names, None, self.stats)
+        column = {name: _one_chunk(table[name]) for name in names}
+        raw = np.ascontiguousarray(fixed_bytes(column["trace_id"]))
+        words = raw.view("<u8")
+        return SourceTraces(
+            keys=words[:, 0] * _MIX ^ words[:, 1],
+            ids=raw.reshape(-1).view("S16"),
+            first_span=numbers(column["first_span"]),
+            span_count=numbers(column["span_count"]),
+            start_ns=numbers(column["start_time"]).view(np.uint64),
+            end_ns=numbers(column["end_time"]).view(np.uint64),
+        )
+
+    def column(self, table: Table, name: str) -> pa.Array:
+        """Get a column of a whole (small) table."""
+        if (table, name) not in self._columns:
+            read = self.source.read(table, [name], None, self.stats)
+            self._columns[table, name] = _one_chunk(read[name])
+        return self._columns[table, name]
+
+    def chunk(self, chunk: Chunk) -> ChunkScan:
+        """Begin with a chunk. Raises: DeadlineError."""
+        self.control.check()
+        return ChunkScan(self, chunk)
+
+
+class ChunkScan:
+    """One chunk: gives expressions their columns, and spreads their answers over its spans."""
+
+    def __init__(self, scan: SourceScan, chunk: Chunk) -> None:
+        self.chunk = chunk
+        self.of_source = scan
+        self._columns: dict[tuple[Table, str], pa.Array] = {}
+        self._index: dict[Domain, IntArray] = {}
+
+    @property
+    def has_read(self) -> bool:
+        """Whether a column of the chunk has been read."""
+        return bool(self._columns)
+
+    def rows(self, domain: Domain) -> int:
+        """Count the rows of a domain in this chunk."""
+        match domain:
+            case Domain.CONSTANT:
+                return 1
+            case Domain.TRACE:
+                return self.chunk.traces
+            case Domain.SPAN:
+                return self.chunk.spans
+        return self.of_source.source.rows(TABLE_OF_DOMAIN[domain])
+
+    def column(self, domain: Domain, name: str) -> pa.Array:
+        """Get a column of the domain's table, its rows of this chunk."""
+        table = TABLE_OF_DOMAIN[domain]
+        if domain in _PER_SOURCE:
+            return self.of_source.column(table, name)
+        if (table, name) not in self._columns:
+            scan = self.of_source
+            read = scan.source.read(table, [name], self.chunk, scan.stats)
+            self._columns[table, name] = _one_chunk(read[name])
+        return self._columns[table, name]
+
+    @property
+    def trace_slice(self) -> slice:
+        """Rows of the source's traces that are in this chunk."""
+        return slice(self.chunk.first_trace, self.chunk.first_trace + self.chunk.traces)
+
+    def index(self, domain: Domain) -> IntArray:
+        """Get the row of a small domain for each span."""
+        if domain not in self._index:
+            if domain == Domain.CONSTANT:
+                self._index[domain] = np.zeros(self.chunk.spans, np.int32)
+            elif domain == Domain.TRACE:
+                counts = self.of_source.traces.span_count[self.trace_slice]
+                self._index[domain] = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+            else:
+                name = "resource" if domain == Domain.RESOURCE else "scope"
+                self._index[domain] = numbers(self.column(Domain.SPAN, name))
+        return self._index[domain]
+
+    def mask(self, expression: Evaluable, domain: Domain) -> Mask:
+        """Evaluate a condition, and spread it to ``domain``: its own, or spans."""
+        own = expression.domain
+        if own in _PER_SOURCE:
+            known = self.of_source.masks
+            if id(expression) not in known:
+                known[id(expression)] = settle(expression.mask(self))
+            mask = known[id(expression)]
+        else:
+            mask = expression.mask(self)
+        if own == domain or isinstance(mask, bool):
+            return mask
+        assert domain == Domain.SPAN
+        return take(mask, self.index(own))
+
+    def operand(self, expression: Evaluable, domain: Domain) -> Operand:
+        """Evaluate an expression, and spread its value to ``domain``."""
+        own = expression.domain
+        if own in _PER_SOURCE:
+            known = self.of_source.operands
+            if id(expression) not in known:
+                known[id(expression)] = expression.operand(self)
+            operand = known[id(expression)]
+        else:
+            operand = expression.operand(self)
+        if own == domain:
+            return operand
+        if own == Domain.CONSTANT:
+            return operand.spread(np.zeros(self.rows(domain), np.int32))
+        assert domain == Domain.SPAN
+        return operand.spread(self.index(own))
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -1,0 +1,50 @@
+"""The whole trace with an ID, from all sources that hold a part of it, as OTLP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tracestore import kernel
+from tracestore.model.results import QueryStats
+from tracestore.query.control import QueryControl
+from tracestore.query.fragments import merge
+from tracestore.query.source import SpanSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceFound:
+    """A trace as an ExportTraceServiceRequest; each span is in it once."""
+
+    otlp: bytes
+    spans: int
+    inspected_bytes: int
+
+
+def find_trace(
+    sources: Sequence[SpanSource], trace_id: bytes, control: QueryControl
+) -> TraceFound | None:
+    """Find a trace; None if no source has a span of it.
+
+    Args:
+        trace_id: 16 bytes.
+
+    Raises: DeadlineError; what a source raises that cannot be read.
+    """
+    assert len(trace_id) == 16
+    stats = QueryStats()
+    fragments = []
+    for source in sorted(sources, key=lambda source: source.id):
+        control.check()
+        filters = source.filters(stats)
+        if filters is not None and not filters.may_contain_trace(trace_id):
+            continue
+        fragment = source.find_trace(trace_id, stats)
+        if fragment is not None:
+            fragments.append(fragment)
+    if not fragments:
+        return None
+    whole = fragments[0] if len(fragments) == 1 else merge(fragments)
+    return TraceFound(
+        otlp=kernel.encode(whole), spans=whole.spans.num_rows, inspected_bytes=stats.inspected_bytes
+    )
