@@ -1,0 +1,77 @@
+"""What the kernel must accept, refuse and count, as opentelemetry-proto's own parser sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from support.flat_spans import flat_spans
+
+from tracestore.errors import MalformedError
+from tracestore.kernel import RequestCheck, build_tables, check, encode
+
+
+def oracle_check(data: bytes) -> RequestCheck | None:
+    """Tell what ``check`` should find; None: it should refuse.
+
+    The one thing that the kernel refuses and protobuf does not: an ID of a wrong length.
+    """
+    try:
+        request = ExportTraceServiceRequest.FromString(data)
+    except DecodeError:
+        return None
+    spans = [
+        span
+        for group in request.resource_spans
+        for scope_group in group.scope_spans
+        for span in scope_group.spans
+    ]
+    if not all(map(_has_sound_ids, spans)):
+        return None
+    return RequestCheck(
+        spans=len(spans),
+        start_ns=min((span.start_time_unix_nano for span in spans), default=0),
+        end_ns=max((span.end_time_unix_nano for span in spans), default=0),
+        zero_trace_ids=sum(not any(span.trace_id) for span in spans),
+        zero_span_ids=sum(not any(span.span_id) for span in spans),
+    )
+
+
+def _has_sound_ids(span: Span) -> bool:
+    trace_ids = [span.trace_id, *(link.trace_id for link in span.links)]
+    span_ids = [span.span_id, span.parent_span_id, *(link.span_id for link in span.links)]
+    return {len(i) for i in trace_ids} <= {0, 16} and {len(i) for i in span_ids} <= {0, 8}
+
+
+def has_all_ids(data: bytes) -> bool:
+    """Tell whether every span of a valid request has a trace ID and a span ID, zero or not."""
+    return all(
+        span.trace_id and span.span_id
+        for group in ExportTraceServiceRequest.FromString(data).resource_spans
+        for scope_group in group.scope_spans
+        for span in scope_group.spans
+    )
+
+
+def assert_kernel_agrees(data: bytes) -> bool:
+    """Hold the whole way through the kernel against the oracle. Returns whether it was accepted."""
+    expected = oracle_check(data)
+    if expected is None:
+        _assert_refused(check, data)
+        _assert_refused(lambda request: build_tables([request]), data)
+        return False
+    assert check(data) == expected
+    if not has_all_ids(data):
+        _assert_refused(lambda request: build_tables([request]), data)
+        return True
+    assert flat_spans([encode(build_tables([data]))]) == flat_spans([data])
+    return True
+
+
+def _assert_refused(function: Callable[[bytes], object], data: bytes) -> None:
+    with pytest.raises(MalformedError) as refused:
+        function(data)
+    assert 0 <= refused.value.offset <= len(data), refused.value
