@@ -84,6 +84,8 @@ class Supervisor:
                 raise _Stopped
         except* _Stopped:
             pass
+        except* Exception as failures:
+            raise _only(failures) from failures
         finally:
             self._stopping = True
             await self._drain_all(started)
@@ -120,6 +122,15 @@ class Supervisor:
             self._states[service.name] = State.TERMINATED
         if failures:
             raise ExceptionGroup("services did not drain", failures)
+
+
+def _only(failures: BaseExceptionGroup[Exception]) -> Exception:
+    """Take the one failure out of its groups, if it is one."""
+    failure: BaseException = failures
+    while isinstance(failure, BaseExceptionGroup) and len(failure.exceptions) == 1:
+        failure = failure.exceptions[0]
+    assert isinstance(failure, Exception)
+    return failure
 
 
 def _report(starter: asyncio.Task[None], on_started: Callable[[], None]) -> None:

@@ -1,0 +1,55 @@
+import asyncio
+import threading
+
+import pytest
+
+from tracestore.errors import LimitExceededError
+from tracestore.services.blocking import BlockingPool
+
+
+def test_what_a_function_returns_or_raises_comes_back() -> None:
+    async def check() -> None:
+        pool = BlockingPool("p", threads=1, waiting_max=1, refusal="full")
+        assert await pool.run(divmod, 7, 2) == (3, 1)
+        with pytest.raises(ZeroDivisionError):
+            await pool.run(divmod, 7, 0)
+        pool.close()
+
+    asyncio.run(check())
+
+
+def test_beyond_the_queue_work_is_refused_and_taken_again_later() -> None:
+    async def check() -> None:
+        pool = BlockingPool("p", threads=1, waiting_max=1, refusal="job queue full")
+        gate = threading.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(pool.run(gate.wait))
+            tasks.create_task(pool.run(gate.wait))
+            await asyncio.sleep(0)
+            with pytest.raises(LimitExceededError, match=r"^job queue full$"):
+                await pool.run(int)
+            gate.set()
+        await asyncio.sleep(0)
+        assert pool.outstanding == 0
+        assert await pool.run(int) == 0
+        pool.close()
+
+    asyncio.run(check())
+
+
+def test_a_waiting_function_whose_caller_is_gone_never_runs() -> None:
+    async def check() -> None:
+        pool = BlockingPool("p", threads=1, waiting_max=2, refusal="full")
+        gate = threading.Event()
+        ran = []
+        running = asyncio.ensure_future(pool.run(gate.wait))
+        waiting = asyncio.ensure_future(pool.run(ran.append, 1))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        gate.set()
+        await running
+        pool.close()
+        assert not ran
+
+    asyncio.run(check())

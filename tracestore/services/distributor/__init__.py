@@ -1,0 +1,1 @@
+"""The role between receivers and ingesters."""

@@ -1,0 +1,97 @@
+"""The block list of this process: its own commits at once, those of others by polling."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from tracestore.clock import Clock
+from tracestore.errors import UnavailableError
+from tracestore.model.block_meta import BlockMeta
+from tracestore.services.blocking import BlockingPool
+from tracestore.storage.index.blocklist import BlockList
+from tracestore.storage.index.commits import CommitLog
+from tracestore.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+
+class IndexFollower:
+    """Follows the index in the bucket for this process, for as long as it lives.
+
+    States: starting -> ready. After the start a failed poll leaves the last good list in place, and
+    only its age grows.
+    """
+
+    name = "index"
+
+    def __init__(
+        self,
+        commits: CommitLog,
+        pool: BlockingPool,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        interval_s: float,
+    ) -> None:
+        self._commits = commits
+        self._pool = pool
+        self._metrics = metrics
+        self._clock = clock
+        self._interval_s = interval_s
+        self._lock = threading.Lock()
+        """One change of the list at a time; reading needs no lock."""
+        self._current = BlockList()
+
+    def current(self) -> BlockList:
+        """Get the block list as it is now. Thread-safe."""
+        return self._current
+
+    def add_block(self, meta: BlockMeta) -> None:
+        """Commit a block; it is in the list when this returns. Synchronous, thread-safe.
+
+        Raises: UnavailableError; the outcome is open then, and adding it again is right.
+        """
+        self._commits.commit(self._commits.new_change(add=(meta,)))
+        self._catch_up()
+
+    async def start(self) -> None:
+        """Read the whole index. Raises: UnavailableError, CorruptionError."""
+        blocks = await self._pool.run(self._commits.load)
+        with self._lock:
+            self._publish(blocks)
+        log.info("index is read", extra={"sequence": blocks.sequence})
+
+    async def run(self) -> None:
+        """Poll until cancelled. Any error but UnavailableError ends the process."""
+        while True:
+            await self._clock.sleep(self._interval_s)
+            await self.poll_once()
+
+    async def poll_once(self) -> None:
+        """Apply the commits made since the last look; on failure keep the old list."""
+        try:
+            await self._pool.run(self._catch_up)
+        except UnavailableError as error:
+            self._metrics.blocklist_poll_errors.labels("").inc()
+            log.warning("index poll failed", extra={"error": str(error)})
+
+    async def drain(self) -> None:
+        """Nothing to hand over."""
+
+    def _catch_up(self) -> None:
+        started_ns = self._clock.monotonic_ns()
+        with self._lock:
+            commits = self._commits.read_after(self._current.sequence)
+            if commits:
+                self._publish(self._current.apply_all(commits))
+        seconds = (self._clock.monotonic_ns() - started_ns) / 1e9
+        self._metrics.blocklist_poll_seconds.observe(seconds)
+
+    def _publish(self, blocks: BlockList) -> None:
+        self._current = blocks
+        for tenant, metas in blocks.tenants.items():
+            self._metrics.blocklist_length.labels(tenant).set(len(metas))
+            self._metrics.blocklist_bytes.labels(tenant).set(
+                sum(meta.stored_bytes for meta in metas)
+            )

@@ -1,0 +1,287 @@
+"""The ingester: replay at the start, then log, decode, flush, until it is drained.
+
+Senders are answered when their record is synced; decoding and flushing happen beside them, and hold
+them back only when memory would run over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from tracestore.clock import Clock
+from tracestore.errors import TracestoreError, UnavailableError
+from tracestore.kernel import RequestCheck
+from tracestore.model.ids import TenantId, new_block_id
+from tracestore.services.blocking import BlockingPool
+from tracestore.services.ingester.flush import Flusher
+from tracestore.services.ingester.head import Head, Request
+from tracestore.services.ingester.live import LiveSource
+from tracestore.services.ingester.tenant import Log, Quarantine, TenantLive
+from tracestore.settings.tree import BlockSettings, IngesterSettings
+from tracestore.storage.wal.log import WalPosition
+from tracestore.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+FLUSH_CHECK_S = 0.25
+"""How often heads are looked at; bounds how much one may outgrow its size."""
+ROOM_CHECK_S = 0.02
+ROOM_WAIT_S = 10.0
+"""A sender that finds no room for so long is asked to try again."""
+SWIFT_DECODE_BYTES = 4 << 20
+"""This much is worth decoding at once, before the interval is over."""
+
+
+class SegmentReplay(Protocol):
+    """What ``Replay`` offers."""
+
+    def segments(self) -> Iterator[tuple[str, Iterator[ReplayedRecord]]]:
+        """Go through the segments that no block holds, each with its records."""
+
+
+class ReplayedRecord(Protocol):
+    """A record of the log."""
+
+    @property
+    def payload(self) -> bytes:
+        """An ExportTraceServiceRequest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durables:
+    """Where the tenants' logs are: made by the process, faked by tests."""
+
+    open_log: Callable[[TenantId], Log]
+    replay: Callable[[TenantId], SegmentReplay]
+    """Skips, and deletes, the segments that a committed block holds."""
+    quarantine: Quarantine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngesterPools:
+    """The threads that the ingester works in."""
+
+    decode: BlockingPool
+    """One thread: heads are decoded one after another."""
+    flush: BlockingPool
+
+
+class Ingester:
+    """Owns the live tables. Appends come from pool threads, the rest from the loop."""
+
+    name = "ingester"
+
+    def __init__(
+        self,
+        settings: IngesterSettings,
+        block_settings: BlockSettings,
+        durables: Durables,
+        flusher: Flusher,
+        pools: IngesterPools,
+        metrics: Metrics,
+        clock: Clock,
+        rng: random.Random,
+        *,
+        tenants: tuple[TenantId, ...],
+    ) -> None:
+        self._settings = settings
+        self._block_settings = block_settings
+        self._durables = durables
+        self._flusher = flusher
+        self._pools = pools
+        self._metrics = metrics
+        self._clock = clock
+        self._rng = rng
+        self._tenant_ids = tenants
+        self._tenants: dict[TenantId, TenantLive] = {}
+        self._slots = asyncio.Semaphore(settings.flush_concurrency)
+        self._pending = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the logs are replayed: before that, live tables have gaps."""
+        return len(self._tenants) == len(self._tenant_ids)
+
+    def append(
+        self, tenant: TenantId, request: Request, checked: RequestCheck
+    ) -> Future[WalPosition]:
+        """Make a valid request durable; see ``distributor.Appender``."""
+        return self._tenant(tenant).append(request)
+
+    async def wait_for_room(self, tenant: TenantId) -> None:
+        """Wait while too much is not yet decoded or flushed. Raises: UnavailableError."""
+        live = self._tenant(tenant)
+        pressure = live.pressure()
+        if pressure is None:
+            return
+        deadline_ns = self._clock.monotonic_ns() + int(ROOM_WAIT_S * 1e9)
+        while (pressure := live.pressure()) is not None:
+            if self._clock.monotonic_ns() >= deadline_ns:
+                raise UnavailableError(f"{pressure}: retry later")
+            await self._clock.sleep(ROOM_CHECK_S)
+
+    def sources(self, tenant: TenantId) -> list[LiveSource]:
+        """Get the live tables of a tenant; for pool threads. Read the block list after it."""
+        live = self._tenants.get(tenant)
+        return [] if live is None else live.sources()
+
+    def _tenant(self, tenant: TenantId) -> TenantLive:
+        live = self._tenants.get(tenant)
+        if live is None:
+            raise UnavailableError("the server is starting")
+        return live
+
+    async def start(self) -> None:
+        """Replay what the last process left. Raises: UnavailableError, CorruptionError."""
+        self._loop = asyncio.get_running_loop()
+        self._metrics.pending_bytes.set_function(self._pending_bytes)
+        for tenant in self._tenant_ids:
+            self._tenants[tenant] = await self._pools.decode.run(self._open, tenant)
+
+    def _open(self, tenant: TenantId) -> TenantLive:
+        """Fill heads from the segments left; each takes whole segments, the last one goes on."""
+        heads = [self._new_head()]
+        segments = records = 0
+        for segment, payloads in self._durables.replay(tenant).segments():
+            if heads[-1].wire_bytes >= self._settings.max_block_bytes:
+                heads.append(self._new_head())
+            segments += 1
+            heads[-1].segments += (segment,)
+            for record in payloads:
+                heads[-1].load(record.payload)
+                records += 1
+        live = TenantLive(
+            tenant,
+            self._settings,
+            self._durables.open_log(tenant),
+            self._flusher,
+            new_head=self._new_head,
+            on_pending=self._wake_decoder,
+        )
+        for head in heads[:-1]:
+            live.adopt(head)
+        live.grow(heads[-1])
+        spans = sum(head.spans for head in heads)
+        self._metrics.wal_replayed_spans.inc(spans)
+        log.info(
+            "write-ahead log is replayed",
+            extra={"tenant": tenant, "segments": segments, "records": records, "spans": spans},
+        )
+        return live
+
+    def _new_head(self) -> Head:
+        return Head(
+            new_block_id(self._clock.now_ns(), self._rng),
+            attribute_columns_max=self._block_settings.attribute_columns_max,
+            refresh_s=self._settings.decode_interval_s,
+            clock=self._clock,
+            quarantine=self._durables.quarantine.keep,
+        )
+
+    async def run(self) -> None:
+        """Decode and flush until cancelled. A failed flush is tried again, the rest is fatal."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._decode_for_ever())
+            tasks.create_task(self._flush_for_ever())
+
+    async def drain(self) -> None:
+        """Decode and flush all that is there, then close the logs.
+
+        What cannot be flushed stays in the log, and is replayed by the next start.
+        """
+        try:
+            await self.flush_all()
+        except UnavailableError as error:
+            log.warning("last flush failed, the log keeps it", extra={"error": str(error)})
+        for live in self._tenants.values():
+            await self._pools.flush.run(live.close)
+
+    def _wake_decoder(self) -> None:
+        """Let the decoder know; called from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._pending.set)
+
+    async def _decode_for_ever(self) -> None:
+        while True:
+            await self._pending.wait()
+            await self._linger()
+            self._pending.clear()
+            await self.decode_once()
+
+    async def _linger(self) -> None:
+        """Let more arrive, for large pieces cost less; not longer than the interval."""
+        deadline_ns = self._clock.monotonic_ns() + int(self._settings.decode_interval_s * 0.9e9)
+        while self._clock.monotonic_ns() < deadline_ns:
+            if self._pending_bytes() >= SWIFT_DECODE_BYTES:
+                return
+            await self._clock.sleep(ROOM_CHECK_S)
+
+    async def decode_once(self) -> None:
+        """Decode all that is durable now."""
+        started_ns = self._clock.monotonic_ns()
+        for live in self._tenants.values():
+            await self._pools.decode.run(live.decode)
+            head = live.live
+            self._metrics.live_spans.labels(live.tenant).set(head.spans)
+            self._metrics.live_bytes.labels(live.tenant).set(head.wire_bytes)
+        seconds = (self._clock.monotonic_ns() - started_ns) / 1e9
+        self._metrics.decode_seconds.inc(seconds)
+
+    def _pending_bytes(self) -> int:
+        lives = self._tenants.values()
+        return sum(head.pending_bytes for live in lives for head in live.heads)
+
+    async def _flush_for_ever(self) -> None:
+        while True:
+            await self._clock.sleep(FLUSH_CHECK_S)
+            await self.flush_due()
+
+    async def flush_due(self) -> None:
+        """Cut the heads that are old or large enough, and write those whose time has come."""
+        now_ns = self._clock.monotonic_ns()
+        async with asyncio.TaskGroup() as tasks:
+            for live in self._tenants.values():
+                if live.is_due(now_ns):
+                    live.cut()
+                for head in live.cut_heads:
+                    if head.retry_at_ns <= now_ns:
+                        tasks.create_task(self._flush_or_retry_later(live, head))
+
+    async def _flush_or_retry_later(self, live: TenantLive, head: Head) -> None:
+        try:
+            await self._flush(live, head)
+        except TracestoreError as error:
+            log.warning(
+                "flush failed, the live tables stay",
+                extra={"tenant": live.tenant, "block": head.block_id, "error": str(error)},
+            )
+
+    async def _flush(self, live: TenantLive, head: Head) -> None:
+        async with self._slots:
+            try:
+                await self._pools.flush.run(live.flush, head)
+            except TracestoreError:
+                self._metrics.flush_failures.inc()
+                retry_ns = int(self._settings.flush_retry_s * 1e9)
+                head.retry_at_ns = self._clock.monotonic_ns() + retry_ns
+                raise
+        self._metrics.live_spans.labels(live.tenant).set(live.live.spans)
+
+    async def flush_all(self) -> None:
+        """Write everything that is live now to blocks, failed ones first.
+
+        Raises: UnavailableError; what was not written stays live.
+        """
+        for live in self._tenants.values():
+            for head in live.cut_heads:
+                await self._flush(live, head)
+            live.cut()
+            for head in live.cut_heads:
+                await self._flush(live, head)

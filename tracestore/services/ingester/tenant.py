@@ -1,0 +1,246 @@
+"""The live state of one tenant: its log, the head that grows, the heads that wait for their blocks.
+
+One rule holds everything together: a record is in the WAL segments of the head that decodes it, and
+of no other. So choosing the head and queueing the record are one step under one lock, and so are
+the rotation of the log and the change of heads.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tracestore.errors import MalformedError, UnavailableError
+from tracestore.model.block_meta import BlockMeta
+from tracestore.model.ids import TenantId
+from tracestore.services.ingester.flush import Flusher
+from tracestore.services.ingester.head import Head, Request
+from tracestore.services.ingester.live import LiveSource
+from tracestore.settings.tree import IngesterSettings
+from tracestore.storage.wal.log import WalPosition
+
+log = logging.getLogger(__name__)
+
+
+class Log(Protocol):
+    """What a tenant needs of ``WriteAheadLog``."""
+
+    def append(self, payload: Request) -> Future[WalPosition]:
+        """Queue a record; the future ends when it is durable."""
+
+    def request_rotation(self) -> Future[tuple[str, ...]]:
+        """Queue a rotation behind the appends made so far; gives the segments sealed."""
+
+    def drop(self, segments: tuple[str, ...]) -> None:
+        """Delete segments."""
+
+    def close(self) -> None:
+        """Write what is queued, then end."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _CutHead:
+    """A head that takes nothing any more, and how far its flush has come."""
+
+    head: Head
+    rotation: Future[tuple[str, ...]]
+    turn: threading.Lock
+    meta: BlockMeta | None = None
+
+
+class TenantLive:
+    """All that is acknowledged and not yet in a block. Thread-safe."""
+
+    def __init__(
+        self,
+        tenant: TenantId,
+        settings: IngesterSettings,
+        wal: Log,
+        flusher: Flusher,
+        *,
+        new_head: Callable[[], Head],
+        on_pending: Callable[[], None],
+    ) -> None:
+        """Args:
+        new_head: makes an empty head with an ID of its own.
+        on_pending: told when a request starts to wait for decoding; called from any thread.
+        """
+        self.tenant = tenant
+        self._settings = settings
+        self._wal = wal
+        self._flusher = flusher
+        self._new_head = new_head
+        self._on_pending = on_pending
+        self._lock = threading.Lock()
+        self._live = new_head()
+        self._cut: tuple[_CutHead, ...] = ()
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """Every head whose block may not be in the block list yet, oldest first."""
+        with self._lock:
+            return (*(cut.head for cut in self._cut), self._live)
+
+    @property
+    def cut_heads(self) -> tuple[Head, ...]:
+        """The heads that wait for their blocks, oldest first."""
+        return tuple(cut.head for cut in self._cut)
+
+    @property
+    def live(self) -> Head:
+        """The head that grows."""
+        return self._live
+
+    def append(self, request: Request) -> Future[WalPosition]:
+        """Queue a request for the log; once it is durable it waits for decoding.
+
+        Raises: UnavailableError if the log does not take it.
+        Cost: compression, under the lock; the disk is not waited for.
+        """
+        with self._lock:
+            head = self._live
+            head.expect(request)
+            try:
+                durable = self._wal.append(request)
+            except BaseException:
+                head.settle(request, durable=False)
+                raise
+        durable.add_done_callback(lambda done: self._settle(head, request, done))
+        return durable
+
+    def _settle(self, head: Head, request: Request, done: Future[WalPosition]) -> None:
+        durable = not done.cancelled() and done.exception() is None
+        if head.settle(request, durable=durable):
+            self._on_pending()
+
+    def decode(self) -> int:
+        """Decode all that waits. Returns its bytes."""
+        return sum(head.decode() for head in self.heads)
+
+    def sources(self) -> list[LiveSource]:
+        """Get the live tables. Read the block list after this, and leave out what is in both."""
+        views = (head.view() for head in self.heads)
+        return [view for view in views if view is not None]
+
+    def pressure(self) -> str | None:
+        """Say why senders should wait, None if they need not."""
+        heads = self.heads
+        pending = sum(head.pending_bytes for head in heads)
+        if pending >= self._settings.pending_bytes_max:
+            return f"{pending} bytes of tenant {self.tenant} wait for decoding"
+        full = heads[-1].wire_bytes >= self._settings.max_block_bytes
+        if full and len(heads) >= self._settings.unflushed_blocks_max:
+            return f"{len(heads)} blocks of tenant {self.tenant} wait to be written"
+        return None
+
+    def adopt(self, head: Head) -> None:
+        """Take over a head that the replay has filled, as one that waits for its block."""
+        nothing: Future[tuple[str, ...]] = Future()
+        nothing.set_result(())
+        with self._lock:
+            cut = _CutHead(head=head, rotation=nothing, turn=threading.Lock())
+            self._cut = (*self._cut, cut)
+
+    def grow(self, head: Head) -> None:
+        """Go on with a head that the replay has filled; before the first ``append``."""
+        with self._lock:
+            assert self._live.is_empty
+            self._live = head
+
+    def is_due(self, now_ns: int) -> bool:
+        """Tell whether the growing head is old or large enough for a block, and may be cut."""
+        if len(self._cut) >= max(1, self._settings.unflushed_blocks_max - 1):
+            return False
+        head = self._live
+        if head.born_ns is None:
+            return False
+        age_s = (now_ns - head.born_ns) / 1e9
+        large = head.wire_bytes >= self._settings.max_block_bytes
+        return large or age_s >= self._settings.max_block_duration_s
+
+    def cut(self) -> None:
+        """Begin a new head; the old one, unless it is empty, waits for its block.
+
+        Raises: UnavailableError if the log is closed.
+        """
+        with self._lock:
+            if self._live.is_empty:
+                return
+            cut = _CutHead(
+                head=self._live, rotation=self._wal.request_rotation(), turn=threading.Lock()
+            )
+            self._cut = (*self._cut, cut)
+            self._live = self._new_head()
+
+    def flush(self, head: Head) -> None:
+        """Write the block of a head that was cut, commit it, and drop its segments.
+
+        Harmless if it is flushed already. After a failure the head stays as searchable as it was,
+        and the next attempt goes on where this one stopped.
+
+        Raises: UnavailableError.
+        """
+        found = [cut for cut in self._cut if cut.head is head]
+        if not found:
+            return
+        (cut,) = found
+        with cut.turn:
+            if cut not in self._cut:
+                return
+            segments = self._segments(cut)
+            view = head.seal()
+            if view is not None:
+                if cut.meta is None:
+                    cut.meta = self._flusher.write(
+                        self.tenant, head.block_id, view.frozen, segments
+                    )
+                self._flusher.commit(cut.meta)
+            with self._lock:
+                self._cut = tuple(other for other in self._cut if other is not cut)
+        self._drop(segments)
+
+    def _segments(self, cut: _CutHead) -> tuple[str, ...]:
+        """Collect the segments of a head, its last ones as soon as they are sealed."""
+        head = cut.head
+        sealed = cut.rotation.result()
+        head.segments += tuple(name for name in sealed if name not in head.segments)
+        return head.segments
+
+    def _drop(self, segments: tuple[str, ...]) -> None:
+        try:
+            self._wal.drop(segments)
+        except UnavailableError as error:
+            # the next start drops them: the commit says that a block holds their records
+            log.warning(
+                "WAL segments of a block were not dropped",
+                extra={"tenant": self.tenant, "segments": len(segments), "error": str(error)},
+            )
+
+    def close(self) -> None:
+        """End the log; what is not flushed is replayed by the next start."""
+        self._wal.close()
+
+
+class Quarantine:
+    """Keeps acknowledged requests that the decoder refuses although ``check`` let them pass."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._kept = 0
+
+    def keep(self, request: Request, error: MalformedError) -> None:
+        """Write the bytes to a file of their own, and say so in the log."""
+        self._kept += 1
+        path = self._directory / f"undecodable-{id(request):x}-{self._kept}.otlp"
+        extra = {"file": str(path), "offset": error.offset, "reason": error.reason}
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(request)
+        except OSError as failure:
+            extra["error"] = str(failure)
+        log.error("acknowledged request cannot be decoded", extra=extra)
