@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tracestore.cli.running import run_foreground
+from tracestore.cli.running import check_directories, run_foreground
 from tracestore.errors import SettingsError, UnavailableError
 from tracestore.settings import units
 from tracestore.settings.flags import Arguments, parse_arguments
@@ -61,6 +61,7 @@ def run_demo(argv: Sequence[str]) -> int:
     loaded = _with_quiet_logs(load_settings(arguments))
     if not loaded.settings.distributor.receivers.grpc.enabled:
         raise SettingsError("the demo sends by OTLP/gRPC, and that receiver is switched off")
+    check_directories(loaded.settings)
     prefix = loaded.settings.server.http_api_prefix.rstrip("/")
 
     async def run(stop: asyncio.Event) -> None:

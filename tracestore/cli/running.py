@@ -35,7 +35,6 @@ def run_foreground(
     configure_logging(level=server.log_level, log_format=server.log_format)
     for warning in loaded.warnings:
         log.warning(warning)
-    check_directories(loaded.settings)
     try:
         asyncio.run(_until_signal(run))
     except Exception as error:

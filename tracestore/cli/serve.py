@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
-from tracestore.cli.running import run_foreground
+from tracestore.cli.running import check_directories, run_foreground
 from tracestore.settings.flags import Arguments, parse_arguments
 from tracestore.settings.leaves import leaves
 from tracestore.settings.load import load_settings
@@ -47,6 +47,7 @@ def run_serve(argv: Sequence[str]) -> int:
         for warning in loaded.warnings:
             print(f"tracestore: warning: {warning}", file=sys.stderr)
         return 0
+    check_directories(loaded.settings)
     # The server's parts take half a second to import; other commands need none of them.
     from tracestore.api.process import serve
 

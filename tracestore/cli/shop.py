@@ -42,6 +42,10 @@ class DeadlockDetectedError(Exception):
     """Two transactions waited for each other."""
 
 
+class SearchTimeoutError(Exception):
+    """The search cluster was too slow."""
+
+
 class SmtpServerDisconnectedError(Exception):
     """The mail server hung up."""
 

@@ -17,7 +17,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
@@ -50,16 +50,10 @@ class SeededIds(IdGenerator):  # type: ignore[misc]  # the SDK is not followed b
 
 
 class Sender:
-    """One tracer provider per service, as if they were processes, and one exporter for all."""
+    """One tracer provider per service, as if they were processes, and one processor for all."""
 
-    def __init__(self, endpoint: str, chance: random.Random) -> None:
-        exporter = OTLPSpanExporter(endpoint=endpoint, insecure=True)
-        self._processor = BatchSpanProcessor(
-            exporter,
-            max_queue_size=_QUEUE_SPANS,
-            max_export_batch_size=_BATCH_SPANS,
-            schedule_delay_millis=_EXPORT_DELAY_MS,
-        )
+    def __init__(self, processor: SpanProcessor, chance: random.Random) -> None:
+        self._processor = processor
         ids = SeededIds(chance)
         self._tracers = {s: self._provider(s, ids).get_tracer("shop", "1.4.2") for s in SERVICES}
         self._contexts: dict[PlannedSpan, trace.SpanContext] = {}
@@ -184,7 +178,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     threading.Thread(target=wait_for_end, daemon=True).start()
     clock = SystemClock()
-    sender = Sender(given.endpoint, random.Random(given.seed))
+    processor = BatchSpanProcessor(
+        OTLPSpanExporter(endpoint=given.endpoint, insecure=True),
+        max_queue_size=_QUEUE_SPANS,
+        max_export_batch_size=_BATCH_SPANS,
+        schedule_delay_millis=_EXPORT_DELAY_MS,
+    )
+    sender = Sender(processor, random.Random(given.seed))
     shop = Shop(random.Random(given.seed))
     send_history(sender, shop, clock.now_ns(), given.history_s)
     send_live(sender, shop, clock, rate=given.rate, stop=stop)

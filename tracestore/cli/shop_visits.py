@@ -14,6 +14,7 @@ from tracestore.cli.shop import (
     OutOfStockError,
     PaymentDeclinedError,
     PlannedSpan,
+    SearchTimeoutError,
     SmtpServerDisconnectedError,
     Visit,
     answer,
@@ -97,6 +98,11 @@ class Shop:
                 span = visit.query("search", "GET products-v3/_search", system="elasticsearch")
                 span.attributes["db.elasticsearch.took_ms"] = int(visit.now_s * 1000)
                 find.attributes["shop.search.hits"] = self._chance.randrange(40)
+                if visit.likely(0.05):
+                    visit.work(500, 900)
+                    visit.fail(find, SearchTimeoutError("no answer from products-v3 in 500 ms"))
+                    answer(find, 504)
+            answer(page, int(find.attributes["http.response.status_code"]))
 
     def _list_products(self, visit: Visit) -> None:
         with visit.rpc("frontend", "catalog", "Catalog", "ListProducts"):
@@ -166,7 +172,8 @@ class Shop:
                     visit.fail(charge, PaymentDeclinedError(f"card refused for {order}"))
                     charge.attributes["rpc.grpc.status_code"] = 9
                     return 402
-                if not visit.likely(0.12):
+                # A bank that did not answer the first time is often down for a while.
+                if not visit.likely(0.12 if attempt == 1 else 0.5):
                     bank = {"http.request.method": "POST", "server.address": "bank.example"}
                     with visit.span(
                         "payment", "POST", Kind.CLIENT, {**bank, "peer.service": "bank"}
@@ -185,7 +192,7 @@ class Shop:
         insert = visit.query(
             "checkout", "INSERT INTO orders (id, total) VALUES ($1, $2)", slow=0.05
         )
-        if not visit.likely(0.02):
+        if not visit.likely(0.04):
             return 200
         error = DeadlockDetectedError("deadlock detected: process 4711 waits for ShareLock")
         insert.error = str(error)
