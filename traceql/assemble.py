@@ -21,7 +21,7 @@ from lark import Token
 from traceql.climb import Climber
 from traceql.constants import fold_number
 from traceql.errors import ParseError, SourceRange
-from traceql.fold import check_depth, token_range
+from traceql.fold import check_depth
 from traceql.nodes import (
     Aggregate,
     Coalesce,
@@ -43,6 +43,7 @@ from traceql.nodes import (
     Threshold,
     TopK,
 )
+from traceql.operands import number_value, token_range
 from traceql.operators import SPANSET_OPERATORS, Operator
 from traceql.values import Duration, Float, Int, Number, negate
 
@@ -106,6 +107,10 @@ def fold_expression(items: Sequence[Term | Token]) -> Term:
     for item in items:
         if isinstance(item, Term):
             climber.operand(item)
+            wants_operand = False
+        elif item.type == "NUMBER":
+            at = token_range(item)
+            climber.operand(Term(Sort.NUMBER, Literal(number_value(item), at=at), 1, at))
             wants_operand = False
         elif wants_operand:
             climber.prefix(_SIGN_ABSORBS, partial(_join_sign, item))
@@ -313,11 +318,6 @@ def _refusal(token: Token, left: Term, right: Term) -> ParseError:
         hint = "put each metrics query in parentheses"
     message = f"unexpected {token} between {left.sort.value} and {right.sort.value}"
     return ParseError(message, at=at, hint=hint)
-
-
-def number_term(value: Number, at: SourceRange) -> Term:
-    """Make the operand of a number."""
-    return Term(Sort.NUMBER, Literal(value, at=at), 1, at)
 
 
 def second_term(top: TopK) -> Term:

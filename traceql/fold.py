@@ -15,11 +15,12 @@ from traceql.climb import Climber
 from traceql.constants import fold_binary, fold_exists, fold_logical_pair, fold_unary
 from traceql.errors import ParseError, SourceRange
 from traceql.nodes import DEPTH_MAX, Binary, Exists, FieldExpression, Literal, Logical, Unary
+from traceql.operands import operand_node, token_range
 from traceql.operators import LOGICAL, Operator
 from traceql.values import Bool
 
-_NEGATE_ABSORBS = 5
-_NOT_ABSORBS = 6
+_PREFIXES = {"MINUS": 5, "NOT": 6}
+"""Prefix operators, and the loosest level that each absorbs."""
 _NIL_ABSORBS = 4
 
 
@@ -50,34 +51,24 @@ class Part:
         return self.node
 
 
-def token_range(token: Token) -> SourceRange:
-    """Get the characters of a token."""
-    assert token.start_pos is not None
-    assert token.end_pos is not None
-    return SourceRange(token.start_pos, token.end_pos)
-
-
 def fold_field(items: Sequence[Part | Token]) -> Part:
     """Give a flat field expression its shape.
 
     Args:
-        items: operands as parts; operators, prefixes and ``nil`` as tokens, in grammatical order.
+        items: what stands in parentheses as parts, all else as tokens, in grammatical order.
 
     Raises:
-        ParseError: ``nil`` stands where it has no meaning, or the tree is too deep.
+        ParseError: ``nil`` stands where it has no meaning, a literal or name is wrong, or the tree
+            is too deep.
     """
-    if len(items) == 1 and isinstance(items[0], Part):
-        return items[0]
     climber: Climber[Part] = Climber()
     index = 0
     wants_operand = True
     while index < len(items):
         item = items[index]
-        if isinstance(item, Part):
-            climber.operand(item)
-            wants_operand = False
-        elif not wants_operand:
-            if item.type in _NIL_OPERATORS and _is_nil(items, index + 1):
+        if not wants_operand:
+            assert isinstance(item, Token)
+            if item.type == "EQUALITY" and _is_nil(items, index + 1):
                 nil = items[index + 1]
                 assert isinstance(nil, Token)
                 climber.postfix(Operator.EQ.level, partial(_join_exists_behind, item, nil))
@@ -85,14 +76,18 @@ def fold_field(items: Sequence[Part | Token]) -> Part:
             else:
                 climber.binary(Operator(item.value), partial(_join_binary, item))
                 wants_operand = True
+        elif isinstance(item, Part):
+            climber.operand(item)
+            wants_operand = False
         elif item.type == "NIL":
             index += 1
             wants_operand = _take_nil(items, index, climber)
             index += not wants_operand
-        elif item.type == "MINUS":
-            climber.prefix(_NEGATE_ABSORBS, partial(_join_unary, item))
+        elif item.type in _PREFIXES:
+            climber.prefix(_PREFIXES[item.type], partial(_join_unary, item))
         else:
-            climber.prefix(_NOT_ABSORBS, partial(_join_unary, item))
+            climber.operand(Part(operand_node(item), 1, token_range(item)))
+            wants_operand = False
         index += 1
     return climber.result()
 
@@ -107,9 +102,6 @@ def check_depth(depth: int, at: SourceRange) -> None:
         raise ParseError(f"expression is nested deeper than {DEPTH_MAX} levels", at=at)
 
 
-_NIL_OPERATORS = frozenset({"EQ", "NE"})
-
-
 def _is_nil(items: Sequence[Part | Token], index: int) -> bool:
     if index >= len(items):
         return False
@@ -122,7 +114,7 @@ def _take_nil(items: Sequence[Part | Token], index: int, climber: Climber[Part])
     nil = items[index - 1]
     assert isinstance(nil, Token)
     operator = items[index] if index < len(items) else None
-    if not isinstance(operator, Token) or operator.type not in _NIL_OPERATORS:
+    if not isinstance(operator, Token) or operator.type != "EQUALITY":
         raise ParseError(
             "nil can only be compared, by = or !=", at=token_range(nil), hint="try != nil"
         )
@@ -153,7 +145,7 @@ def _join_exists_behind(operator: Token, nil: Token, operand: Part) -> Part:
 
 
 def _exists(operator: Token, operand: Part, at: SourceRange) -> Part:
-    node = fold_exists(Exists(operand.close(), negated=operator.type == "EQ", at=at))
+    node = fold_exists(Exists(operand.close(), negated=operator.value == "=", at=at))
     return _part(node, operand.depth + 1, at)
 
 

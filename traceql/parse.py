@@ -17,17 +17,14 @@ from lark.exceptions import LarkError
 
 from traceql import assemble
 from traceql.assemble import Sort, Term
-from traceql.attributes import SCOPED_INTRINSICS, UNSCOPED_INTRINSICS
-from traceql.errors import ParseError, SourceRange, did_you_mean
-from traceql.fold import Part, check_depth, fold_field, token_range
-from traceql.literals import parse_attribute, parse_number, parse_scoped_intrinsic, parse_string
+from traceql.errors import ParseError, SourceRange
+from traceql.fold import Part, check_depth, fold_field
 from traceql.nodes import (
     COMPARE_TOP_N,
     Aggregate,
     AggregateFunction,
     Coalesce,
     Compare,
-    FieldExpression,
     Filter,
     GroupBy,
     Hint,
@@ -39,8 +36,9 @@ from traceql.nodes import (
     Select,
     TopK,
 )
+from traceql.operands import literal_value, number_value, reference_node, token_range
 from traceql.unexpected import explain_unexpected
-from traceql.values import Bool, Duration, Float, Int, Number, String, Value, word_value
+from traceql.values import Bool, Duration, Int
 
 QUERY_BYTES_MAX = 128 * 1024
 """Longest text that is read, in bytes of UTF-8."""
@@ -94,31 +92,10 @@ def _parser() -> Lark:
 class _Builder:
     """One method per grammar rule, run at its reduction; children come without punctuation."""
 
-    # --- names and literals ---
+    # --- names ---
 
-    def reference(self, children: list[Token]) -> Part:
-        (token,) = children
-        at = token_range(token)
-        if token.type == "ATTRIBUTE":
-            return Part(Reference(parse_attribute(token.value), at=at), 1, at)
-        if token.type == "INTRINSIC":
-            return Part(Reference(UNSCOPED_INTRINSICS[token.value], at=at), 1, at)
-        try:
-            intrinsic = parse_scoped_intrinsic(token.value)
-        except ValueError as error:
-            raise _unknown_intrinsic(token, error) from error
-        return Part(Reference(intrinsic, at=at), 1, at)
-
-    def literal(self, children: list[Token]) -> Part:
-        (token,) = children
-        at = token_range(token)
-        return Part(Literal(_value(token), at=at), 1, at)
-
-    def number(self, children: list[Token]) -> Term:
-        (token,) = children
-        value = _value(token)
-        assert isinstance(value, Number)
-        return assemble.number_term(value, token_range(token))
+    def reference(self, children: list[Token]) -> Reference:
+        return reference_node(children[0])
 
     # --- field expressions ---
 
@@ -164,7 +141,7 @@ class _Builder:
 
     def select(self, children: list[Any]) -> Term:
         at = _between(children[0], children[-1])
-        return Term(Sort.STAGE, Select(_references(children[2:-1]), at=at), 2, at)
+        return Term(Sort.STAGE, Select(tuple(children[2:-1]), at=at), 2, at)
 
     def aggregate(self, children: list[Any]) -> Term:
         at = _between(children[0], children[-1])
@@ -177,18 +154,19 @@ class _Builder:
     # --- metrics ---
 
     def by_list(self, children: list[Any]) -> tuple[Reference, ...]:
-        return _references(children[2:-1])
+        return tuple(children[2:-1])
 
     def metric_plain(self, children: list[Any]) -> Term:
         return self._metric(children, measured=None, quantiles=())
 
     def metric_measure(self, children: list[Any]) -> Term:
-        return self._metric(children, measured=_reference(children[2]), quantiles=())
+        return self._metric(children, measured=children[2], quantiles=())
 
     def metric_quantile(self, children: list[Any]) -> Term:
-        numbers = [child for child in children[3:] if isinstance(child, Term)]
-        quantiles = tuple(_quantile(number) for number in numbers)
-        return self._metric(children, measured=_reference(children[2]), quantiles=quantiles)
+        quantiles = tuple(
+            _quantile(child) for child in children[3:] if getattr(child, "type", "") == "NUMBER"
+        )
+        return self._metric(children, measured=children[2], quantiles=quantiles)
 
     def metric_compare(self, children: list[Any]) -> Term:
         at = _between(children[0], children[-1])
@@ -222,10 +200,10 @@ class _Builder:
     # --- the whole ---
 
     def hint(self, children: list[Any]) -> Hint:
-        name, _, part = children
-        assert isinstance(part.node, Literal)
-        at = SourceRange(token_range(name).start, part.at.end)
-        return Hint(name.value, part.node.value, at=at)
+        name, equals, literal = children
+        if equals.value != "=":
+            raise ParseError(f"unexpected {equals}, expected =", at=token_range(equals))
+        return Hint(name.value, literal_value(literal), at=_between(name, literal))
 
     def hints(self, children: list[Any]) -> tuple[Hint, ...]:
         return tuple(children[2:-1])
@@ -236,52 +214,19 @@ class _Builder:
         return Query(body, hints, at=children[0].at)
 
 
-def _unknown_intrinsic(token: Token, error: ValueError) -> ParseError:
-    """Name the nearest intrinsic of a misspelt one."""
-    return ParseError(
-        str(error), at=token_range(token), hint=did_you_mean(token.value, SCOPED_INTRINSICS)
-    )
-
-
-def _value(token: Token) -> Value:
-    try:
-        if token.type == "STRING":
-            return String(parse_string(token.value))
-        if token.type == "NUMBER":
-            return parse_number(token.value)
-    except ValueError as error:
-        raise ParseError(str(error), at=token_range(token)) from error
-    value = word_value(token.value)
-    assert value is not None
-    return value
-
-
 def _between(left: Token, right: Token) -> SourceRange:
     return SourceRange(token_range(left).start, token_range(right).end)
 
 
-def _reference(part: Part) -> Reference:
-    node: FieldExpression = part.node
-    assert isinstance(node, Reference)
-    return node
-
-
-def _references(parts: list[Part]) -> tuple[Reference, ...]:
-    return tuple(_reference(part) for part in parts)
-
-
-def _integer(term: Term) -> int:
-    assert isinstance(term.content, Literal)
-    value = term.content.value
+def _integer(token: Token) -> int:
+    value = number_value(token)
     if not isinstance(value, Int):
-        raise ParseError("expected an integer", at=term.at)
+        raise ParseError("expected an integer", at=token_range(token))
     return value.value
 
 
-def _quantile(term: Term) -> float:
-    assert isinstance(term.content, Literal)
-    value = term.content.value
+def _quantile(token: Token) -> float:
+    value = number_value(token)
     if isinstance(value, Duration):
-        raise ParseError("expected an integer or float", at=term.at)
-    assert isinstance(value, Int | Float)
+        raise ParseError("expected an integer or float", at=token_range(token))
     return float(value.value)

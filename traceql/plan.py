@@ -181,7 +181,7 @@ def plan(node: nodes.Query | nodes.MetricsQuery | nodes.Pipeline) -> FetchPlan:
     fields = fields_of(pipeline)
     return FetchPlan(
         pipeline=pipeline,
-        filters=tuple(plan_filter(one) for one in filters),
+        filters=tuple(_plan_filter(one) for one in filters),
         required=tuple(_required(pipeline, numbers)),
         fields=fields,
         selected=tuple(field for field in fields if field not in needed),
@@ -191,8 +191,11 @@ def plan(node: nodes.Query | nodes.MetricsQuery | nodes.Pipeline) -> FetchPlan:
 
 
 def plan_filter(node: nodes.Filter) -> FilterPlan:
-    """Plan one filter, which is rewritten if it was not."""
-    node = rewrite(node)
+    """Plan one filter by itself, as that of ``compare()``."""
+    return _plan_filter(rewrite(node))
+
+
+def _plan_filter(node: nodes.Filter) -> FilterPlan:
     fields = fields_of(node)
     return FilterPlan(
         filter=node,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from traceql.attributes import Intrinsic
 from traceql.constants import fold_binary, fold_exists, fold_unary
@@ -43,16 +43,16 @@ def rewrite(node: N) -> N:
     return transform(node, _apply)
 
 
-def mirror_literal(node: Node) -> Node:
+def mirror_literal(node: Binary) -> Binary:
     """``5 < .a`` is ``.a > 5``: literals stand on the right."""
-    if not isinstance(node, Binary) or node.operator.is_arithmetic or node.operator in REGEX:
+    if node.operator.is_arithmetic or node.operator in REGEX:
         return node
     if isinstance(node.left, Literal) and not isinstance(node.right, Literal):
         return Binary(node.operator.mirror, node.right, node.left, at=node.at)
     return node
 
 
-def fold_constants(node: Node) -> Node:
+def fold_constants(node: Unary | Binary | Exists) -> FieldExpression:
     """Evaluate what other rules have made constant."""
     match node:
         case Unary():
@@ -61,23 +61,19 @@ def fold_constants(node: Node) -> Node:
             return fold_binary(node)
         case Exists():
             return fold_exists(node)
-        case _:
-            return node
 
 
-def drop_double_negation(node: Node) -> Node:
+def drop_double_negation(node: Unary) -> FieldExpression:
     """``!!e`` is ``e`` if e is never nil."""
-    if isinstance(node, Unary) and node.operator is Operator.NOT:
+    if node.operator is Operator.NOT:
         inner = node.operand
         if isinstance(inner, Unary) and inner.operator is Operator.NOT:
             return inner.operand if is_never_nil(inner.operand) else node
     return node
 
 
-def flatten_chain(node: Node) -> Node:
+def flatten_chain(node: Logical) -> FieldExpression:
     """``a && (b && c)`` is ``a && b && c``."""
-    if not isinstance(node, Logical):
-        return node
     operands: list[FieldExpression] = []
     for operand in node.operands:
         is_same = isinstance(operand, Logical) and operand.operator is node.operator
@@ -85,10 +81,8 @@ def flatten_chain(node: Node) -> Node:
     return _logical(node, operands)
 
 
-def drop_constants(node: Node) -> Node:
+def drop_constants(node: Logical) -> FieldExpression:
     """``a && true`` is ``a`` if a is never nil; ``a && false`` is ``false``; ``||`` likewise."""
-    if not isinstance(node, Logical):
-        return node
     neutral = node.operator is Operator.AND
     truths = [_truth(operand) for operand in node.operands]
     if (not neutral) in truths:
@@ -105,20 +99,16 @@ def drop_constants(node: Node) -> Node:
     return _logical(node, kept)
 
 
-def drop_repeats(node: Node) -> Node:
+def drop_repeats(node: Logical) -> FieldExpression:
     """``a && a && b`` is ``a && b``."""
-    if not isinstance(node, Logical):
-        return node
     kept = list(dict.fromkeys(node.operands))
     if len(kept) == 1 and not is_never_nil(kept[0]):
         return node
     return _logical(node, kept)
 
 
-def merge_equalities(node: Node) -> Node:
+def merge_equalities(node: Logical) -> FieldExpression:
     """``.a = 1 || .a = 2`` is one question, asked where the first stood; ``!=`` with ``&&`` too."""
-    if not isinstance(node, Logical):
-        return node
     wanted = Operator.EQ if node.operator is Operator.OR else Operator.NE
 
     def key(operand: FieldExpression) -> tuple[Reference, ValueType] | None:
@@ -138,10 +128,8 @@ def merge_equalities(node: Node) -> Node:
     return _merge(node, key, merged)
 
 
-def merge_matches(node: Node) -> Node:
+def merge_matches(node: Logical) -> FieldExpression:
     """``.a =~ "x" || .a =~ "y"`` is one question; ``!~`` with ``&&`` too."""
-    if not isinstance(node, Logical):
-        return node
     wanted = Operator.MATCH if node.operator is Operator.OR else Operator.NOT_MATCH
 
     def key(operand: FieldExpression) -> Reference | None:
@@ -161,17 +149,19 @@ def merge_matches(node: Node) -> Node:
     return _merge(node, key, merged)
 
 
-RULES: tuple[Callable[[Node], Node], ...] = (
-    mirror_literal,
-    fold_constants,
-    drop_double_negation,
-    flatten_chain,
-    drop_constants,
-    drop_repeats,
-    merge_equalities,
-    merge_matches,
+RULES: tuple[tuple[tuple[type[Node], ...], Callable[[Any], Node]], ...] = (
+    ((Binary,), mirror_literal),
+    ((Unary, Binary, Exists), fold_constants),
+    ((Unary,), drop_double_negation),
+    ((Logical,), flatten_chain),
+    ((Logical,), drop_constants),
+    ((Logical,), drop_repeats),
+    ((Logical,), merge_equalities),
+    ((Logical,), merge_matches),
 )
-"""In the order of application: literals to the right before comparisons are merged."""
+"""Kinds of nodes and a rule for them, in the order of application."""
+
+_RULED = frozenset(kind for kinds, _ in RULES for kind in kinds)
 
 
 def is_never_nil(node: Node) -> bool:
@@ -190,8 +180,11 @@ def is_never_nil(node: Node) -> bool:
 
 
 def _apply(node: Node) -> Node:
-    for rule in RULES:
-        node = rule(node)
+    if type(node) not in _RULED:
+        return node
+    for kinds, rule in RULES:
+        if type(node) in kinds:
+            node = rule(node)
     return node
 
 

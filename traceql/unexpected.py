@@ -36,10 +36,10 @@ _GROUPS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"ATTRIBUTE", "INTRINSIC"}), "an attribute"),
     (frozenset({"LBRACE", "COALESCE"}), "a pipeline stage"),
     (frozenset({"LBRACE", "COUNT"}), "a spanset or aggregate"),
-    (frozenset({"PLUS", "AND"}), "an operator"),
+    (frozenset({"ADDITION", "LOGICAL"}), "an operator"),
     (frozenset({"NUMBER"}), "a number"),
     (frozenset({"IDENTIFIER"}), "a hint name"),
-    (frozenset({"EQ"}), "="),
+    (frozenset({"EQUALITY"}), "="),
     (frozenset({"LBRACE"}), "{"),
     (frozenset({"LPAR"}), "("),
     (frozenset({"RBRACE"}), "}"),
@@ -56,7 +56,7 @@ _COVERED: dict[str, frozenset[str]] = {
     "a pipeline stage": frozenset({"LPAR", "NUMBER", "BY", "LBRACE", "COUNT"}),
     "a spanset or aggregate": frozenset({"LPAR", "NUMBER", "LBRACE"}),
     "a literal": frozenset({"NUMBER"}),
-    "an operator": frozenset({"EQ"}),
+    "an operator": frozenset({"EQUALITY"}),
 }
 """Tokens that need no mention of their own once the group is mentioned."""
 
@@ -83,7 +83,7 @@ def _unexpected_token(text: str, error: UnexpectedToken) -> ParseError:
 
 
 def _advice(text: str, token: Token, at: SourceRange) -> str:
-    if token.type == "EQ" and text[at.start - 1 : at.start] == "=":
+    if token == "=" and text[at.start - 1 : at.start] == "=":
         return "equality is a single ="
     if token.type == "ATTRIBUTE" and text[at.start : at.start + 1] == ".":
         return _advice_for_scope(text, at)
