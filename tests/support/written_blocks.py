@@ -11,14 +11,14 @@ from support.otlp import event, link, request, span
 
 from tracestore.clock import SystemClock
 from tracestore.model.block_meta import BlockMeta
-from tracestore.model.ids import BlockId, TenantId
+from tracestore.model.ids import SINGLE_TENANT, BlockId
 from tracestore.model.tables import SpanTables, Table
 from tracestore.settings.tree import BlockSettings
 from tracestore.storage.block.table_reader import SpanTablesReader
 from tracestore.storage.block.writer import BlockIdentity, BlockWriter
 from tracestore.storage.objects.interface import ObjectStore
 
-TENANT = TenantId("tenant")
+TENANT = SINGLE_TENANT
 
 
 def diverse_requests(*, traces: int = 12, seed: int = 7) -> list[bytes]:
@@ -94,7 +94,7 @@ def write_block(
     block: str = "0190b6f0-0000-7000-8000-000000000001",
     spool_dir: str | None = None,
 ) -> BlockMeta:
-    """Write a block of tenant ``TENANT``."""
+    """Write a block of ``TENANT``."""
     writer = BlockWriter(store, settings or BlockSettings(), SystemClock(), spool_dir=spool_dir)
     return writer.write(SpanTablesReader(tables), BlockIdentity(id=BlockId(block), tenant=TENANT))
 

@@ -21,7 +21,7 @@ def reader_of(tables: SpanTables, **settings: int) -> BlockReader:
 @pytest.mark.parametrize("row_group_spans", [1, 9, 65536])
 @pytest.mark.parametrize("columns_max", [0, 4, 512])
 def test_every_trace_is_found_whole(row_group_spans: int, columns_max: int) -> None:
-    tables = naive_tables(diverse_requests(traces=30), attribute_columns_max=columns_max)
+    tables = naive_tables(diverse_requests(traces=16), attribute_columns_max=columns_max)
     reader = reader_of(tables, row_group_spans=row_group_spans)
     for trace_id in tables.traces.column("trace_id").to_pylist():
         found = find_trace(reader, trace_id, QueryStats())
