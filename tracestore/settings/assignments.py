@@ -90,5 +90,11 @@ class Layer:
 def unknown_key(path: Sequence[str], origin: str) -> SettingsError:
     """Make the error for a key that nobody knows."""
     return SettingsError(
-        f"{origin}: unknown key {'.'.join(path)}; the nearest known one is {nearest(path)}"
+        f"{origin}: unknown key {printable('.'.join(path))}; "
+        f"the nearest known one is {nearest(path)}"
     )
+
+
+def printable(text: str) -> str:
+    """Keep a text as it is if it fits into one line of a message."""
+    return text if text.isprintable() else repr(text)

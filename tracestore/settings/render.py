@@ -19,8 +19,8 @@ def render_settings(loaded: LoadedSettings, mode: str = "") -> str:
     """Render the tree as YAML, without ``---``; secrets are masked.
 
     Args:
-        mode: empty or unknown: everything; ``diff``: only what was set to something other than its default;
-            ``defaults``: the defaults, whatever was set.
+        mode: ``diff``: only what was set to something other than its default; ``defaults``: the
+            defaults, whatever was set; anything else: everything.
     """
     defaults = leaf_values(Settings())
     values = defaults if mode == "defaults" else leaf_values(loaded.settings)

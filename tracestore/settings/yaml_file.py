@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import yaml
 
 from tracestore.errors import SettingsError
-from tracestore.settings.assignments import Assignment, Layer, unknown_key
+from tracestore.settings.assignments import Assignment, Layer, printable, unknown_key
 from tracestore.settings.schema import Ignored, Refused, Section, Target, find
 from tracestore.settings.tempo_keys import COLLECTOR_RECEIVERS
 
@@ -118,7 +118,7 @@ class _File:
                 raise SettingsError(f"{self._origin(key)}: a key must be a text")
             if key.tag != _MERGE_TAG and key.value in seen:
                 raise SettingsError(
-                    f"{self._origin(key)}: {key.value} is given twice, "
+                    f"{self._origin(key)}: {printable(key.value)} is given twice, "
                     f"first in line {seen[key.value].start_mark.line + 1}"
                 )
             seen[key.value] = key
