@@ -66,7 +66,8 @@ class GrpcServer:
 
     async def run(self) -> None:
         """Live until cancelled."""
-        await self._server.wait_for_termination()
+        # Not wait_for_termination: cancelling it cancels the future that stop() waits for.
+        await asyncio.Event().wait()
 
     async def drain(self) -> None:
         """Stop listening, let requests in progress finish, close."""
