@@ -35,7 +35,8 @@ cdef struct Entry:  # a value without a column
     int32_t key
     int32_t previous  # entry of the same key that is_first, -1: none
     uint8_t type
-    uint8_t is_first  # first occurrence of the key in the row, so that it may move to a column
+    uint8_t is_first  # first value of the key in the row, so that it may move to a column
+    uint8_t repeats  # the row has the key before
     uint64_t value  # of int, float and bool; of others the place in ``pool``: size, then bytes
 
 

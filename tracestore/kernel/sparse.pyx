@@ -52,7 +52,7 @@ from tracestore.kernel.wire cimport DEPTH_MAX, LENGTH, Field, next_field
 
 cdef enum:
     PROMOTED_AT = 8  # rows; then the price of a column is in proportion to what was sent
-    LOG_MAX = 0x7FFFFFFF
+    SIZE_MAX = 0x7FFFFFFF  # offsets of Arrow lists are int32
 
 
 cdef void init_attributes(Attributes* a, const HashKey* hash_key) noexcept nogil:
@@ -143,13 +143,13 @@ cdef inline int add(
 ) except -1 nogil:
     """Put a value where it belongs; ``data`` is text, bytes, JSON or an ArrayValue, by type."""
     cdef Key* known = &a.keys[key]
-    cdef bint is_first = known.last_row != row
+    cdef bint repeats = known.last_row == row
     known.last_row = row
-    if not is_first or type >= COLUMN_TYPES:
-        return add_entry(a, row, key, type, False, number, data, size)
+    if repeats or type >= COLUMN_TYPES:
+        return add_entry(a, row, key, type, repeats, number, data, size)
     if known.column < 0:
         if known.waiting < PROMOTED_AT:
-            return add_entry(a, row, key, type, True, number, data, size)
+            return add_entry(a, row, key, type, False, number, data, size)
         promote(a, key)
     return push(&a.hash_key, &a.columns[get_column(a, key, type)], row, number, data, size)
 
@@ -159,7 +159,7 @@ cdef int add_entry(
     int32_t row,
     int32_t key,
     int type,
-    bint is_first,
+    bint repeats,
     uint64_t number,
     Wire data,
     int64_t size,
@@ -167,7 +167,7 @@ cdef int add_entry(
     cdef Key* known = &a.keys[key]
     cdef uint32_t short_size = <uint32_t>size
     cdef Entry* entry
-    if a.log_size == LOG_MAX:
+    if a.log_size == SIZE_MAX:
         return refuse_size()
     if a.log_size == a.log_capacity:
         grow(<void**>&a.log, &a.log_capacity, a.log_size + 1, sizeof(Entry))
@@ -177,8 +177,9 @@ cdef int add_entry(
         put(&a.pool, data, size)
     entry = &a.log[a.log_size]
     entry.row, entry.key, entry.type, entry.value = row, key, <uint8_t>type, number
-    entry.is_first, entry.previous = is_first, known.logged
-    if is_first:
+    entry.repeats, entry.previous = repeats, known.logged
+    entry.is_first = not repeats and type < COLUMN_TYPES
+    if entry.is_first:
         known.logged = a.log_size
         known.waiting += 1
     a.log_size += 1
@@ -299,6 +300,8 @@ cdef int push_items(SparseColumn* c, Wire p, Wire end) except -1 nogil:
         if c.type == TYPE_STRINGS:
             add_text(&c.texts, element.data, element.end - element.data)
         else:
+            if c.items_size == SIZE_MAX:
+                return refuse_size()
             if c.items_size == c.items_capacity:
                 grow(<void**>&c.items, &c.items_capacity, c.items_size + 1, sizeof(uint64_t))
             c.items[c.items_size] = element.number
