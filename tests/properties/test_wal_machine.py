@@ -18,6 +18,9 @@ from tracestore.errors import UnavailableError
 from tracestore.settings.tree import WalSettings
 from tracestore.storage.wal.segment import segment_path
 
+PAYLOADS = st.binary(max_size=300) | st.builds(bytes.__mul__, st.binary(max_size=9), st.just(90))
+"""What does not compress, and what does."""
+
 
 class WalMachine(RuleBasedStateMachine):
     """The model: the payloads of each segment that is not dropped, in order of append."""
@@ -56,7 +59,7 @@ class WalMachine(RuleBasedStateMachine):
         assert segment == max(self.model)
         self.model[segment].append(payload)
 
-    @rule(batch=st.lists(st.binary(max_size=300), min_size=1, max_size=5))
+    @rule(batch=st.lists(PAYLOADS, min_size=1, max_size=5))
     def append(self, batch: list[bytes]) -> None:
         waiting = [(payload, self.wal.append(payload)) for payload in batch]
         for payload, done in waiting:
@@ -118,6 +121,9 @@ class WalMachine(RuleBasedStateMachine):
         assert {name: records for name, records in found.items() if records} == self.model
         assert stats.quarantined == 0
         assert set(self.wal.segments()) >= set(self.model)
+        assert stats.torn <= len(self.torn)
+        on_disk = [path.stat().st_size for path in self.directory.glob("*.wal")]
+        assert sum(on_disk) == self.wal.size
 
 
 TestWalMachine = WalMachine.TestCase

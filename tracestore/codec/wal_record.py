@@ -48,10 +48,9 @@ class WalCodec(enum.IntEnum):
     """Zstandard, level 1."""
 
 
-_CODECS = {
-    WalCodec.LZ4: pa.Codec("lz4"),
-    WalCodec.ZSTD: pa.Codec("zstd", compression_level=1),
-}
+def _arrow_codec(codec: WalCodec) -> pa.Codec:
+    """Make a compressor: one per use, since Arrow does not promise that threads may share one."""
+    return pa.Codec("lz4") if codec is WalCodec.LZ4 else pa.Codec("zstd", compression_level=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +72,9 @@ class EncodedRecord:
     def seal(self, seed: int) -> tuple[bytes, memoryview]:
         """Return what is written, header with tenant and payload, for the segment of ``seed``."""
         crc: int = google_crc32c.extend(seed, self.fields)
-        return self.fields + crc.to_bytes(4, "little") + self.tenant, memoryview(self.payload)
+        payload = memoryview(self.payload)
+        assert len(payload) == payload.nbytes == self.payload.size
+        return self.fields + crc.to_bytes(4, "little") + self.tenant, payload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +128,9 @@ def encode_record(
         )
     compressed = source
     if codec is not WalCodec.NONE:
-        compressed = _CODECS[codec].compress(source)
+        # A slice, because Arrow's buffer, shrunk after compression, still tells a memoryview the
+        # length that it had before, and what lies behind its end would be written too.
+        compressed = _arrow_codec(codec).compress(source).slice(0)
         if compressed.size >= source.size:
             codec, compressed = WalCodec.NONE, source
     encoded_tenant = tenant.encode()
@@ -258,7 +261,7 @@ class _SegmentReader:
             if header.codec == WalCodec.NONE:
                 content = payload.to_pybytes()
             else:
-                codec = _CODECS[WalCodec(header.codec)]
+                codec = _arrow_codec(WalCodec(header.codec))
                 content = codec.decompress(payload, header.uncompressed_bytes, asbytes=True)
         except (OSError, ValueError):
             return None

@@ -66,6 +66,15 @@ def test_compression_is_used_where_it_helps() -> None:
     )
 
 
+@pytest.mark.parametrize("codec", list(WalCodec))
+def test_a_sealed_record_is_as_long_as_it_says_by_every_measure(codec: WalCodec) -> None:
+    record = encode_record(b"spans " * 5000, tenant="t", received_ns=0, codec=codec)
+    head, payload = record.seal(seed_of(SEGMENT))
+
+    assert len(head) + len(payload) == len(head) + payload.nbytes == record.size
+    assert len(head + payload[:]) == record.size
+
+
 def test_the_bytes_are_those_of_the_format_description() -> None:
     content = build(b"OTLP")
     head = b"TSWALSEG" + struct.pack("<HH", 1, 0)
