@@ -56,7 +56,7 @@ from tracestore.query.expressions import (
 from tracestore.query.intrinsics import STORED
 from tracestore.query.matching import any_of_patterns, any_of_texts, pattern_matcher
 from tracestore.query.parts import Domain
-from tracestore.query.predicates import Literal, TextMatcher
+from tracestore.query.predicates import Comparison, Literal, TextMatcher
 from tracestore.query.prune import holds, may_match
 from tracestore.query.scan import TABLE_OF_DOMAIN, SourceScan
 
@@ -262,7 +262,7 @@ class Binder:
                 found = self.attribute(field.scope, field.name)
                 return self._attribute_with(field.scope, found, comparison, wanted)
             return self._intrinsic_with(field, comparison, wanted)
-        return CompareLiteral(self.expression(left), comparison, wanted, generic=False)
+        return CompareLiteral(self.expression(left), Comparison(comparison, wanted), generic=False)
 
     def _attribute_with(
         self, scope: Scope, attribute: Attribute, comparison: Operator, wanted: Literal
@@ -285,7 +285,7 @@ class Binder:
         bounds = None
         if scope is Scope.SPAN and narrow.overflow is None and len(narrow.columns) == 1:
             bounds = Bounds(narrow.columns[0][1])
-        return CompareLiteral(narrow, comparison, wanted, generic=True, bounds=bounds)
+        return CompareLiteral(narrow, Comparison(comparison, wanted), generic=True, bounds=bounds)
 
     def _intrinsic_with(
         self, field: names.Intrinsic, comparison: Operator, wanted: Literal
@@ -300,7 +300,7 @@ class Binder:
                 return NEVER
         bounds = Bounds(stored.columns[0]) if stored.has_bounds else None
         bound = self.field(field)
-        return CompareLiteral(bound, comparison, wanted, generic=False, bounds=bounds)
+        return CompareLiteral(bound, Comparison(comparison, wanted), generic=False, bounds=bounds)
 
 
 def _unscoped_key(node: nodes.FieldExpression) -> str | None:

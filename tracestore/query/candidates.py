@@ -5,6 +5,7 @@ Everything here is vectorised over the traces of a source; nothing is per span o
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,9 +41,9 @@ class Matches:
 
     def chunk_of(self, row: int) -> Chunk:
         """Find the chunk of a trace."""
-        chunks = self.scan.source.chunks()
-        firsts = [chunk.first_trace for chunk in chunks]
-        return chunks[int(np.searchsorted(firsts, row, side="right")) - 1]
+        chunks = self.scan.chunks
+        place = bisect.bisect_right(chunks, row, key=lambda chunk: chunk.first_trace)
+        return chunks[place - 1]
 
     def mask(self, chunk: Chunk) -> Mask:
         """Get the matched spans of a chunk."""
@@ -63,7 +64,7 @@ def evaluate(scan: SourceScan, plan: SearchPlan, window: TimeRange | None) -> Ma
     traces, stats = scan.traces, scan.stats
     found: list[Rows] = []
     packed: dict[int, npt.NDArray[np.uint8] | bool] = {}
-    for chunk in scan.source.chunks():
+    for chunk in scan.chunks:
         chunk_scan = scan.chunk(chunk)
         mask = settle(chunk_scan.mask(condition, Domain.SPAN))
         if mask is not False or chunk_scan.has_read:

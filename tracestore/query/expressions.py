@@ -33,7 +33,7 @@ from tracestore.query.parts import (
     booleans,
     truth,
 )
-from tracestore.query.predicates import Literal, mask_literal, mask_operands
+from tracestore.query.predicates import Comparison, Literal, mask_literal, mask_operands
 from tracestore.query.prune import is_excluded
 from tracestore.query.scan import ChunkScan
 
@@ -191,14 +191,15 @@ class Bounds:
 
     column: str
 
-    def exclude(self, scan: ChunkScan, comparison: Operator, literal: Literal) -> bool:
+    def exclude(self, scan: ChunkScan, comparison: Comparison) -> bool:
         """Tell whether the statistics of the chunk prove that no row satisfies the comparison."""
         known = scan.of_source.source.statistics(scan.chunk, self.column)
         if known is None:
             return False
         if known.null_count == scan.chunk.spans:
             return True
-        return is_excluded(known.minimum, known.maximum, comparison, literal.value)
+        low, high = known.minimum, known.maximum
+        return is_excluded(low, high, comparison.operator, comparison.literal.value)
 
 
 @dataclass(eq=False)
@@ -206,20 +207,18 @@ class CompareLiteral(Condition):
     """Something beside a literal."""
 
     left: Expression
-    comparison: Operator
-    literal: Literal
+    comparison: Comparison
     generic: bool
     bounds: Bounds | None = None
 
     def __post_init__(self) -> None:
         self.domain = self.left.domain
-        self.cost = self.left.cost + (0 if self.comparison == Operator.EQ else 1)
+        self.cost = self.left.cost + (0 if self.comparison.operator == Operator.EQ else 1)
 
     def mask(self, scan: ChunkScan) -> Mask:
-        if self.bounds and self.bounds.exclude(scan, self.comparison, self.literal):
+        if self.bounds and self.bounds.exclude(scan, self.comparison):
             return False
-        operand = self.left.operand(scan)
-        return mask_literal(operand, self.comparison, self.literal, generic=self.generic)
+        return mask_literal(self.left.operand(scan), self.comparison, generic=self.generic)
 
 
 @dataclass(eq=False)

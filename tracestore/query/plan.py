@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from traceql import nodes
 from traceql.errors import CheckError, UnsupportedError
 from traceql.operators import REGEX
+from traceql.rewrite import rewrite
 from traceql.values import String
 from traceql.walk import walk
 from tracestore.query.bind import references, require_supported
@@ -44,7 +45,7 @@ def plan_search(query: nodes.Query) -> SearchPlan:
     _check_patterns(stage.expression)
     fields = {reference.field for reference in references(stage.expression)}
     return SearchPlan(
-        filter=stage.expression,
+        filter=rewrite(stage).expression,
         shown=mentions([stage.expression]),
         needs_whole_trace=not fields.isdisjoint(NEEDS_WHOLE_TRACE),
     )

@@ -73,9 +73,35 @@ class Literal:
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
-def mask_literal(
-    operand: Operand, comparison: Operator, literal: Literal, *, generic: bool
-) -> Mask:
+class Comparison:
+    """``x operator literal``, for any x; remembers its answer for the last dictionary.
+
+    Chunks of live tables share one dictionary, which may be large.
+    """
+
+    def __init__(self, operator: Operator, literal: Literal) -> None:
+        self.operator = operator
+        self.literal = literal
+        self._last: tuple[pa.StringArray, BoolArray] | None = None
+
+    def entries(self, dictionary: pa.StringArray) -> BoolArray:
+        """Compare the entries of a dictionary: (K,) mask."""
+        if self._last is None or not _is_same(self._last[0], dictionary):
+            self._last = dictionary, mask_entries(dictionary, self.operator, self.literal)
+        return self._last[1]
+
+
+def _is_same(left: pa.StringArray, right: pa.StringArray) -> bool:
+    """Tell whether two arrays are the same memory."""
+    if len(left) != len(right) or left.offset != right.offset:
+        return False
+    buffers = zip(left.buffers()[1:], right.buffers()[1:], strict=True)
+    return all(
+        (one.address if one else 0) == (other.address if other else 0) for one, other in buffers
+    )
+
+
+def mask_literal(operand: Operand, comparison: Comparison, *, generic: bool) -> Mask:
     """Mark the rows for which ``operand comparison literal`` holds.
 
     Args:
@@ -85,8 +111,8 @@ def mask_literal(
     """
     mask: Mask = False
     for part in operand.parts:
-        if _matches(part.type, literal.type, generic=generic):
-            mask = mask_or(mask, _mask_part(part, comparison, literal))
+        if _matches(part.type, comparison.literal.type, generic=generic):
+            mask = mask_or(mask, _mask_part(part, comparison))
     return mask
 
 
@@ -95,22 +121,22 @@ def _matches(left: ValueType, right: ValueType, *, generic: bool) -> bool:
     return (left in numeric and right in numeric) or left == right
 
 
-def _mask_part(part: Part, comparison: Operator, literal: Literal) -> Mask:
+def _mask_part(part: Part, comparison: Comparison) -> Mask:
     match part:
         case Numbers():
-            return mask_and(part.valid, _mask_numbers(part, comparison, literal))
+            return mask_and(part.valid, _mask_numbers(part, comparison))
         case Texts():
-            entries = mask_entries(part.dictionary, comparison, literal)
+            entries = comparison.entries(part.dictionary)
             if part.valid is True:
                 return take(entries, part.codes)
             return mask_and(part.valid, take(np.append(entries, False), part.codes))
         case Ids():
-            if comparison in (Operator.EQ, Operator.NE):
-                return _mask_ids(part, comparison, literal.id_value)
-            return _mask_part(part.texts(), comparison, literal)
+            if comparison.operator in (Operator.EQ, Operator.NE):
+                return _mask_ids(part, comparison)
+            return _mask_part(part.texts(), comparison)
         case Lists():
-            elements = _mask_part(part.elements, comparison, literal)
-            return mask_and(part.valid, _reduce(part, comparison, elements))
+            elements = _mask_part(part.elements, comparison)
+            return mask_and(part.valid, _reduce(part, comparison.operator, elements))
 
 
 def _are_exact(left: ValueType, right: ValueType, comparison: Operator) -> bool:
@@ -120,14 +146,15 @@ def _are_exact(left: ValueType, right: ValueType, comparison: Operator) -> bool:
     return left == right or comparison in (Operator.EQ, Operator.NE)
 
 
-def _mask_numbers(part: Numbers, comparison: Operator, literal: Literal) -> Mask:
-    assert not isinstance(literal.value, str)
+def _mask_numbers(part: Numbers, comparison: Comparison) -> Mask:
+    value = comparison.literal.value
+    assert not isinstance(value, str)
+    compare = _COMPARE[comparison.operator]
     mask: BoolArray
-    if _are_exact(part.type, literal.type, comparison):
-        mask = _COMPARE[comparison](part.values, literal.value)
+    if _are_exact(part.type, comparison.literal.type, comparison.operator):
+        mask = compare(part.values, value)
     else:
-        values = part.values.astype(np.float64, copy=False)
-        mask = _COMPARE[comparison](values, float(literal.value))
+        mask = compare(part.values.astype(np.float64, copy=False), float(value))
     return mask
 
 
@@ -144,18 +171,18 @@ def mask_entries(entries: pa.StringArray, comparison: Operator, literal: Literal
     return mask
 
 
-def _mask_ids(part: Ids, comparison: Operator, wanted: int | None) -> Mask:
+def _mask_ids(part: Ids, comparison: Comparison) -> Mask:
     """Compare IDs with a number of any width (reference 4.11)."""
-    width = part.raw.shape[1]
+    width, wanted = part.raw.shape[1], comparison.literal.id_value
     if wanted is None or wanted >> 8 * width:
-        return comparison == Operator.NE
+        return comparison.operator == Operator.NE
     words = np.ascontiguousarray(part.raw).view(">u8")
     mask = np.ones(len(words), np.bool_)
     for number, word in enumerate(
         wanted.to_bytes(width, "big")[i : i + 8] for i in range(0, width, 8)
     ):
         mask &= words[:, number] == int.from_bytes(word, "big")
-    return mask if comparison == Operator.EQ else ~mask
+    return mask if comparison.operator == Operator.EQ else ~mask
 
 
 def _reduce(part: Lists, comparison: Operator, elements: Mask) -> Mask:

@@ -7,6 +7,7 @@ asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -88,6 +89,11 @@ class SourceScan:
     def filters(self) -> BlockFilters | None:
         """Proofs of absence, read once."""
         return self.source.filters(self.stats)
+
+    @cached_property
+    def chunks(self) -> Sequence[Chunk]:
+        """The chunks of the source."""
+        return self.source.chunks()
 
     @cached_property
     def traces(self) -> SourceTraces:
