@@ -50,7 +50,7 @@ class Metrics:
     def __init__(self, *, version: str) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._declared: list[Series] = []
-        self._without_total: set[str] = set()
+        self._typed_counter: set[str] = set()
         self._declare_requests(version)
         self._declare_ingest()
         self._declare_wal()
@@ -66,8 +66,9 @@ class Metrics:
     def render(self) -> bytes:
         """Render all series in the Prometheus text format, ``CONTENT_TYPE``."""
         text = generate_latest(_WithoutCreated(self._registry))
-        for name in self._without_total:
-            # prometheus_client gives every counter the suffix _total; these have none in Tempo.
+        for name in self._typed_counter:
+            # A counter of prometheus_client always has the suffix _total and cannot be read from
+            # elsewhere by a callback. These are kept as gauges, and are counters to the reader.
             text = text.replace(
                 f"# TYPE {name} gauge\n".encode(), f"# TYPE {name} counter\n".encode()
             )
@@ -85,9 +86,6 @@ class Metrics:
             ("method", "route", "status_code", "ws"),
             REQUEST_BUCKETS,
         )
-        self.inflight_requests = self._gauge(
-            "tempo_inflight_requests", "Requests being answered.", ("method", "route")
-        )
         build_labels = ("branch", "goarch", "goos", "goversion", "revision", "tags", "version")
         self.build_info = self._gauge(
             "tempo_build_info", "1, labelled with the version that runs.", build_labels
@@ -96,10 +94,10 @@ class Metrics:
 
     def _declare_ingest(self) -> None:
         transport = ("receiver", "transport")
-        self.accepted_spans = self._counter_without_total(
+        self.accepted_spans = self._counter_as_gauge(
             "tempo_receiver_accepted_spans", "Spans acknowledged to senders.", transport
         )
-        self.refused_spans = self._counter_without_total(
+        self.refused_spans = self._counter_as_gauge(
             "tempo_receiver_refused_spans", "Spans refused, malformed requests aside.", transport
         )
         self.refused_requests = self._counter(
@@ -155,7 +153,6 @@ class Metrics:
         self.wal_failures = self._counter(
             "tracestore_wal_failures_total", "Appends and syncs that failed, disk full included."
         )
-        self.wal_segments = self._gauge("tracestore_wal_segments", "Segments on disk.")
         self.wal_corrupt_records = self._counter(
             "tracestore_wal_corrupt_records_total",
             "Records whose checksum failed at replay; each is kept in a quarantine file.",
@@ -172,9 +169,6 @@ class Metrics:
         )
 
     def _declare_live(self) -> None:
-        self.live_traces = self._gauge(
-            "tempo_live_store_live_traces", "Traces in live tables.", ("tenant",)
-        )
         self.live_spans = self._gauge("tracestore_live_spans", "Spans in live tables.", ("tenant",))
         self.live_bytes = self._gauge(
             "tracestore_live_bytes", "Wire bytes behind the live tables.", ("tenant",)
@@ -259,10 +253,10 @@ class Metrics:
             ("operation", "status_code"),
             REQUEST_BUCKETS,
         )
-        self.cache_hits = self._counter(
+        self.cache_hits = self._counter_as_gauge(
             "tracestore_cache_hits_total", "Reads served from memory.", ("cache",)
         )
-        self.cache_misses = self._counter(
+        self.cache_misses = self._counter_as_gauge(
             "tracestore_cache_misses_total", "Reads that went to the object store.", ("cache",)
         )
         self.cache_bytes = self._gauge("tracestore_cache_bytes", "Bytes kept.", ("cache",))
@@ -272,11 +266,10 @@ class Metrics:
         self._declared.append(Series(name=name, type="counter", labels=labels, help=text))
         return Counter(name.removesuffix("_total"), text, labels, registry=self._registry)
 
-    def _counter_without_total(self, name: str, text: str, labels: tuple[str, ...]) -> Gauge:
-        """Declare a counter exposed under its bare name. Only ``inc`` it."""
-        assert not name.endswith("_total"), name
+    def _counter_as_gauge(self, name: str, text: str, labels: tuple[str, ...]) -> Gauge:
+        """Declare a counter without ``_total``, or one set by a callback. It must only grow."""
         self._declared.append(Series(name=name, type="counter", labels=labels, help=text))
-        self._without_total.add(name)
+        self._typed_counter.add(name)
         return Gauge(name, text, labels, registry=self._registry)
 
     def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:

@@ -46,6 +46,15 @@ def test_receiver_counters_have_no_total_and_grow() -> None:
     assert "tempo_receiver_accepted_spans_total" not in text
 
 
+def test_a_counter_may_be_read_from_elsewhere() -> None:
+    metrics = Metrics(version="1.2.3")
+    metrics.cache_hits.labels("block").set_function(lambda: 7)
+    text = metrics.render().decode()
+
+    assert "# TYPE tracestore_cache_hits_total counter\n" in text
+    assert 'tracestore_cache_hits_total{cache="block"} 7.0\n' in text
+
+
 def test_the_text_parses_and_names_version_and_process() -> None:
     text = Metrics(version="1.2.3").render().decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}

@@ -256,6 +256,8 @@ class Process:
             is_ready=lambda: self._ingester.is_ready,
         )
         self._metrics.cache_bytes.labels("block").set_function(lambda: cache.bytes)
+        self._metrics.cache_hits.labels("block").set_function(lambda: cache.hits)
+        self._metrics.cache_misses.labels("block").set_function(lambda: cache.misses)
         prefix = settings.server.http_api_prefix.rstrip("/")
         TraceRoutes(querier=querier).add_to(routes, prefix)
         SearchRoutes(querier=querier).add_to(routes, prefix)

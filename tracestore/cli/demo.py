@@ -35,7 +35,7 @@ QUERIES = (
     ("slow pages", "{ kind = server && duration > 1s }"),
     ("slow SQL", '{ span.db.system = "postgresql" && duration > 100ms }'),
     (
-        "checkouts answered with 5xx",
+        "API calls answered with 5xx",
         '{ span.http.route =~ "/api/.*" && span.http.response.status_code >= 500 }',
     ),
 )

@@ -91,6 +91,7 @@ class IndexFollower:
     def _publish(self, blocks: BlockList) -> None:
         self._current = blocks
         for tenant, metas in blocks.tenants.items():
+            self._metrics.index_builder.labels(tenant).set(1)
             self._metrics.blocklist_length.labels(tenant).set(len(metas))
             self._metrics.blocklist_bytes.labels(tenant).set(
                 sum(meta.stored_bytes for meta in metas)
