@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 BLOCK_BYTES = 32
 _BLOCK_BITS = 8 * BLOCK_BYTES
@@ -52,7 +53,7 @@ def build_bloom(hashes: Hashes, bits_per_value: int) -> bytes:
     return np.packbits(bits, bitorder="little").tobytes()
 
 
-def probe_bloom(content: bytes, hashes: Hashes) -> npt.NDArray[np.bool_]:
+def probe_bloom(content: bytes | pa.Buffer, hashes: Hashes) -> npt.NDArray[np.bool_]:
     """Tell of each hash whether it may be in the filter.
 
     Args:
@@ -61,8 +62,6 @@ def probe_bloom(content: bytes, hashes: Hashes) -> npt.NDArray[np.bool_]:
 
     Returns: (N,) False is certain.
     """
-    assert content
-    assert len(content) % BLOCK_BYTES == 0
     words = np.frombuffer(content, "<u4").reshape(-1, 8)
     found = words[_block_of(hashes, len(words)).astype(np.int64)]
     masks = np.uint32(1) << ((hashes.astype(np.uint32)[:, None] * _SALT) >> np.uint32(27))

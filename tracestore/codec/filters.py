@@ -96,7 +96,7 @@ class ColumnFilter:
     maximum: int | float | None = None
     listed: pa.StructArray | None = None
     """The distinct values as texts with their counts; None if there are too many."""
-    bloom: bytes | None = None
+    bloom: bytes | pa.Buffer | None = None
     """Filter over the hashes of the values; None if they are listed or of a type without one."""
 
     @property
@@ -189,6 +189,9 @@ class BlockFilters:
         """Take rows of ``FILTERS_SCHEMA``; ``decode`` and ``filter_builder`` make them."""
         assert table.schema.equals(FILTERS_SCHEMA)
         self._table = table.combine_chunks()
+        self._blooms: list[pa.Buffer | None] = [
+            bloom.as_buffer() if bloom.is_valid else None for bloom in self._table["filter"]
+        ]
         self._rows: dict[tuple[str, str | None, str | None, str | None], int] = {}
         self._types: dict[tuple[str | None, str | None], set[str]] = defaultdict(set)
         self._overflow: dict[str, dict[str, dict[str, int]]] = defaultdict(dict)
@@ -209,7 +212,7 @@ class BlockFilters:
 
     def may_contain_trace(self, trace_id: bytes) -> bool:
         """Tell whether the trace may be in the block; False is certain."""
-        bloom = self._table["filter"][self._rows[Subject.TRACE_ID, None, None, None]].as_py()
+        bloom = self._blooms[self._rows[Subject.TRACE_ID, None, None, None]]
         return bool(probe_bloom(bloom, hash64(pa.array([trace_id], TRACE_ID)))[0])
 
     def column(
@@ -236,7 +239,7 @@ class BlockFilters:
             minimum=None if minimum is None else number(minimum),
             maximum=None if maximum is None else number(maximum),
             listed=listed.values if listed.is_valid else None,
-            bloom=self._table["filter"][row].as_py(),
+            bloom=self._blooms[row],
         )
 
     def intrinsic(self, table: Table, column: str) -> ColumnFilter | None:
@@ -288,7 +291,7 @@ class BlockFilters:
 
     def _check(self, key: str) -> None:
         row = self._rows.get((Subject.TRACE_ID, None, None, None))
-        if row is None or not self._table["filter"][row].is_valid:
+        if row is None or self._blooms[row] is None:
             raise CorruptionError("filters lack the one over trace IDs", key=key)
         sizes = pc.binary_length(self._table["filter"]).drop_null().to_numpy()
         if np.any(sizes % BLOCK_BYTES) or np.any(sizes == 0):

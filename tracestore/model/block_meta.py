@@ -31,6 +31,8 @@ class BlockMeta:
     scopes: int
     object_bytes: dict[str, int]
     """Size of each object of the block by its name in it, ``meta.json`` apart."""
+    checksums: dict[str, int] = field(default_factory=dict)
+    """CRC-32C by object name: of a table its footer (pages have their own), of others the whole."""
     level: int = 0
     """0: a flush; n + 1: a compaction of blocks of level n."""
     wal_segments: tuple[str, ...] = ()
@@ -48,7 +50,8 @@ class BlockMeta:
         """Turn into plain JSON values."""
         values = asdict(self)
         values["wal_segments"] = list(self.wal_segments)
-        return values.pop("extra") | values
+        extra: dict[str, Any] = values.pop("extra")
+        return extra | values
 
     def to_json(self) -> bytes:
         """Render ``meta.json``."""

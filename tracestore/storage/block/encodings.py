@@ -23,9 +23,6 @@ DICTIONARY_BYTES_MAX = 256 << 20
 """Past this a row group's dictionary is given up; reading it then costs a hash of each value."""
 INT_DICTIONARY_SHARE_MAX = 1 / 8
 """Numbers with more distinct values than this share of the rows are written as differences."""
-TEXT_STATISTICS_NULLS_MIN = 0.9
-"""Texts get bounds only if they are sparse: to know the row groups without any. Others are nearly
-never ruled out by bounds, and those cost 25 ns a row."""
 
 _DELTA = "DELTA_BINARY_PACKED"
 _DELTA_COLUMNS = {
@@ -49,7 +46,8 @@ _STATISTICS = {
     (Table.TRACES, "start_time"),
     (Table.TRACES, "end_time"),
 }
-"""The fixed columns with bounds that can rule out a row group."""
+"""The fixed columns with bounds that can rule out a row group. No text has any: its bounds hardly
+ever rule one out, and cost as much as the column."""
 
 
 @dataclass(slots=True)
@@ -64,27 +62,25 @@ class _Plan:
 def plan_encodings(reader: TableReader, table: Table, settings: BlockSettings) -> dict[str, Any]:
     """Choose the arguments of ``pq.ParquetWriter`` for one table.
 
-    Cost: reads the first ``SAMPLE_ROWS`` rows of the texts and of the ints among the attributes.
+    Cost: reads the first ``SAMPLE_ROWS`` rows of the int64 columns.
     """
     schema = reader.schema(table)
-    sampled = [f.name for f in schema if _is_text(f.type) or pa.types.is_int64(f.type)]
+    sampled = [field.name for field in schema if pa.types.is_int64(field.type)]
     sample = reader.columns(table, sampled, 0, min(SAMPLE_ROWS, reader.rows(table)))
     plan = _Plan([], {}, [], {}, {})
     for field in schema:
-        share, bounded = 0.0, True
-        if field.name in sampled:
-            column = sample.column(field.name)
-            share = _distinct_share(column)
-            bounded = not _is_text(field.type) or _null_share(column) >= TEXT_STATISTICS_NULLS_MIN
-        _plan_column(plan, table, field, share=share, bounded=bounded)
+        share = _distinct_share(sample.column(field.name)) if field.name in sampled else 0.0
+        _plan_column(plan, table, field, share)
         for path in leaf_paths(field):
             if (table, field.name) not in _UNCOMPRESSED:
                 plan.compression[path] = settings.compression
                 plan.levels[path] = settings.compression_level
+    # A key may be named like the path of a leaf; pyarrow refuses both for one path.
+    encodings = {p: e for p, e in plan.encodings.items() if p not in plan.dictionary}
     sorted_by_trace = table in (Table.SPANS, Table.TRACES)
     return {
         "use_dictionary": plan.dictionary or False,
-        "column_encoding": plan.encodings or None,
+        "column_encoding": encodings or None,
         "write_statistics": plan.statistics or False,
         "compression": plan.compression,
         "compression_level": plan.levels if settings.compression in _LEVELLED else None,
@@ -108,14 +104,14 @@ def leaf_paths(field: pa.Field) -> list[str]:
     return [element]
 
 
-def _plan_column(
-    plan: _Plan, table: Table, field: pa.Field, *, share: float, bounded: bool
-) -> None:
+def _plan_column(plan: _Plan, table: Table, field: pa.Field, share: float) -> None:
     name, kind = field.name, field.type
     if pa.types.is_list(kind):
         plan.dictionary += [p for p in leaf_paths(field) if not p.endswith(".element.value")]
         return
-    if (table, name) in _STATISTICS or (name not in FIXED_SCHEMA[table].names and bounded):
+    if (table, name) in _STATISTICS or (
+        name not in FIXED_SCHEMA[table].names and not _is_text(kind)
+    ):
         plan.statistics.append(name)
     if _is_text(kind):
         plan.dictionary.append(name)
@@ -134,15 +130,7 @@ def _is_text(kind: pa.DataType) -> bool:
 def _distinct_share(column: pa.ChunkedArray) -> float:
     if len(column) == column.null_count:
         return 0.0
-    counted = [
-        chunk.indices if pa.types.is_dictionary(chunk.type) else chunk for chunk in column.chunks
-    ]
-    distinct = sum(pc.count_distinct(chunk).as_py() for chunk in counted)
-    return float(distinct / (len(column) - column.null_count))
-
-
-def _null_share(column: pa.ChunkedArray) -> float:
-    return float(column.null_count / len(column)) if len(column) else 1.0
+    return float(pc.count_distinct(column).as_py() / (len(column) - column.null_count))
 
 
 def _sorting(schema: pa.Schema) -> list[Any]:

@@ -6,11 +6,16 @@ import bisect
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+import google_crc32c
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tracestore.errors import CorruptionError
 from tracestore.storage.block.encodings import leaf_paths
+
+_MAGIC = b"PAR1"
+_TAIL_BYTES = 64 * 1024
+"""Read at first: nearly always the whole footer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +77,11 @@ class TableFooter:
         nulls = statistics.null_count if statistics.has_null_count else None
         return Bounds(minimum=minimum, maximum=maximum, null_count=nulls)
 
-    def is_null(self, row_group: int, column: str) -> bool:
-        """Tell whether a column is known to have no value in a row group."""
-        bounds = self.bounds(row_group, column)
+    def null_columns(self, row_group: int) -> frozenset[str]:
+        """Name the columns that are known to have no value in a row group."""
         rows = self.first_row[row_group + 1] - self.first_row[row_group]
-        return bounds is not None and bounds.null_count == rows
+        bounds = ((name, self.bounds(row_group, name)) for name in self.leaves)
+        return frozenset(name for name, one in bounds if one and one.null_count == rows)
 
     @property
     def nbytes(self) -> int:
@@ -84,16 +89,42 @@ class TableFooter:
         return 4 * int(self.metadata.serialized_size)
 
 
-def read_footer(file: pa.NativeFile, key: str, required: pa.Schema) -> TableFooter:
+def read_tail(file: pa.NativeFile, key: str) -> bytes:
+    """Read the footer of a Parquet file as bytes, with its length and the closing magic.
+
+    Raises: CorruptionError if there is none.
+    """
+    size = file.size()
+    near = min(size, _TAIL_BYTES)
+    file.seek(size - near)
+    tail: bytes = file.read(near)
+    if len(tail) < 12 or tail[-4:] != _MAGIC:
+        raise CorruptionError("object does not end as a Parquet file", key=key)
+    length = int.from_bytes(tail[-8:-4], "little") + 8
+    if length > size:
+        raise CorruptionError(f"Parquet footer of {length} bytes in {size} bytes", key=key)
+    if length > near:
+        file.seek(size - length)
+        tail = file.read(length)
+    return tail[-length:]
+
+
+def read_footer(
+    file: pa.NativeFile, key: str, required: pa.Schema, checksum: int | None
+) -> TableFooter:
     """Read and check the footer of a table.
 
     Args:
         required: the columns that every such table has.
+        checksum: CRC-32C of the tail, if it is known. Parquet itself has one for pages only.
 
     Raises: CorruptionError, also if a required column is missing or of another type.
     """
+    tail = read_tail(file, key)
+    if checksum is not None and google_crc32c.value(tail) != checksum:
+        raise CorruptionError("Parquet footer has another checksum than the block's meta", key=key)
     try:
-        parquet = pq.ParquetFile(file)
+        parquet = pq.ParquetFile(pa.BufferReader(tail))
         metadata, schema = parquet.metadata, parquet.schema_arrow
     except (pa.ArrowException, OSError) as error:
         raise CorruptionError(f"Parquet footer cannot be read ({error})", key=key) from error

@@ -106,11 +106,20 @@ def _rows(
     fixed = FIXED_SCHEMA[table].names
     if len(rows) == 0:
         return pa.schema([footer.schema.field(name) for name in fixed]).empty_table()
-    names = [n for n in footer.schema.names if n in fixed or not footer.is_null(row_group, n)]
-    taken = reader.columns(table, names, row_group, stats).take(pa.array(rows))
-    kept = [n for n in names if n in fixed or taken.column(n).null_count < len(rows)]
+    nulls = reader.null_columns(table, row_group)
+    names = [n for n in footer.schema.names if n in fixed or n not in nulls]
+    near = reader.columns(table, names, row_group, stats).slice(rows[0], rows[-1] - rows[0] + 1)
+    taken = near.select(_with_values(near, fixed)).take(pa.array(rows - rows[0]))
+    kept = _with_values(taken, fixed)
     arrays = [_own(one_array(taken.column(name))) for name in kept]
     return pa.Table.from_arrays(arrays, schema=pa.schema([footer.schema.field(n) for n in kept]))
+
+
+def _with_values(table: pa.Table, fixed: list[str]) -> list[str]:
+    """Name the fixed columns, and the others that are not null in all rows."""
+    rows = len(table)
+    columns = zip(table.column_names, table.columns, strict=True)
+    return [name for name, column in columns if name in fixed or column.null_count < rows]
 
 
 def _own(array: pa.Array) -> pa.Array:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import google_crc32c
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tracestore.codec.filters import BlockFilters
@@ -48,8 +50,10 @@ class BlockReader:
         cached: TableFooter | None = self._cache.get((self.meta.id, table, "footer"))
         if cached is not None:
             return cached
+        name = table_name(table)
         with self._open(table) as file:
-            footer = read_footer(file, self._key(table_name(table)), FIXED_SCHEMA[table])
+            checksum = self.meta.checksums.get(name)
+            footer = read_footer(file, self._key(name), FIXED_SCHEMA[table], checksum)
         self._check_rows(table, footer)
         self._cache.put((self.meta.id, table, "footer"), footer, footer.nbytes)
         return footer
@@ -62,7 +66,11 @@ class BlockReader:
         if cached is not None:
             return cached
         key = self._key(FILTERS_NAME)
-        filters = BlockFilters.decode(self._store.get(key), key=key)
+        content = self._store.get(key)
+        checksum = self.meta.checksums.get(FILTERS_NAME)
+        if checksum is not None and google_crc32c.value(content) != checksum:
+            raise CorruptionError("filters have another checksum than the block's meta", key=key)
+        filters = BlockFilters.decode(content, key=key)
         self._cache.put((self.meta.id, FILTERS_NAME), filters, filters.nbytes)
         return filters
 
@@ -90,6 +98,16 @@ class BlockReader:
         stats.inspected_bytes += sum(found[name].stored_bytes for name in found)
         schema = pa.schema([footer.schema.field(name) for name in names])
         return pa.Table.from_arrays([found[name].array for name in names], schema=schema)
+
+    def null_columns(self, table: Table, row_group: int) -> frozenset[str]:
+        """Name the columns known to have no value in a row group. Raises: as ``footer``."""
+        key = (self.meta.id, table, row_group, ("null columns",))
+        cached: frozenset[str] | None = self._cache.get(key)
+        if cached is not None:
+            return cached
+        names = self.footer(table).null_columns(row_group)
+        self._cache.put(key, names, 100 * (1 + len(names)))
+        return names
 
     def _whole_table(
         self, table: Table, names: Sequence[str], footer: TableFooter, stats: QueryStats
@@ -124,7 +142,8 @@ class BlockReader:
         expected = footer.first_row[row_group + 1] - footer.first_row[row_group]
         columns = {}
         for name, array in arrays.items():
-            if len(array) != expected or array.type != footer.schema.field(name).type:
+            wanted = footer.schema.field(name)
+            if len(array) != expected or not _is_sound(array, wanted):
                 raise CorruptionError(
                     f"column {name} of row group {row_group} is not {expected} rows of its type",
                     key=footer.key,
@@ -151,3 +170,13 @@ class BlockReader:
 
     def _key(self, name: str) -> str:
         return block_key(self.meta.tenant, self.meta.id, name)
+
+
+def _is_sound(array: pa.Array, field: pa.Field) -> bool:
+    """Check what a damaged page header, which has no checksum, may have broken."""
+    if array.type != field.type or (array.null_count and not field.nullable):
+        return False
+    if not pa.types.is_dictionary(array.type):
+        return True
+    highest = pc.max(array.indices).as_py()
+    return highest is None or bool(highest < len(array.dictionary))

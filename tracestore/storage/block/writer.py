@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -27,6 +28,7 @@ from tracestore.model.tables import Table
 from tracestore.settings.tree import BlockSettings
 from tracestore.storage.block.dictionaries import compact_texts, one_array
 from tracestore.storage.block.encodings import plan_encodings
+from tracestore.storage.block.footer import read_tail
 from tracestore.storage.block.table_reader import TableReader
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.layout import block_key, meta_key
@@ -51,6 +53,14 @@ class BlockIdentity:
     tenant: TenantId
     level: int = 0
     wal_segments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What the meta says of an object."""
+
+    bytes: int
+    checksum: int
 
 
 class BlockWriter:
@@ -87,42 +97,43 @@ class BlockWriter:
         assert reader.rows(Table.SPANS) > 0, f"block {block.id} would be empty"
         bounds = plan_row_groups(reader, self._settings.row_group_spans)
         filters = FilterBuilder(self._settings)
-        object_bytes = {}
+        written = {}
         for table in Table:
             key = block_key(block.tenant, block.id, table_name(table))
-            object_bytes[table_name(table)] = self._write_table(
+            written[table_name(table)] = self._write_table(
                 reader, table, bounds[table], filters, key
             )
         content = filters.build().encode()
         self._store.put(block_key(block.tenant, block.id, FILTERS_NAME), content)
-        object_bytes[FILTERS_NAME] = len(content)
-        meta = self._describe(reader, block, object_bytes)
+        written[FILTERS_NAME] = _Written(len(content), google_crc32c.value(content))
+        meta = self._describe(reader, block, written)
         self._store.put(meta_key(block.tenant, block.id), meta.to_json())
         return meta
 
     def _write_table(
         self, reader: TableReader, table: Table, bounds: Bounds, filters: FilterBuilder, key: str
-    ) -> int:
-        """Write one Parquet object. Returns its size."""
+    ) -> _Written:
+        """Write one Parquet object."""
         if self._spool_dir is None:
             sink = pa.BufferOutputStream()
             _write_parquet(sink, reader, table, bounds, filters, self._settings)
             content = sink.getvalue()
             self._store.put(key, memoryview(content))
-            return int(content.size)
+            return _describe_parquet(pa.BufferReader(content), key)
         try:
             with tempfile.TemporaryDirectory(dir=self._spool_dir) as directory:
                 path = Path(directory, table_name(table))
                 with pa.OSFile(str(path), "wb") as file:
                     _write_parquet(file, reader, table, bounds, filters, self._settings)
-                size = path.stat().st_size
+                with pa.OSFile(str(path), "rb") as file:
+                    written = _describe_parquet(file, key)
                 self._store.put_file(key, str(path))
-                return size
+                return written
         except OSError as error:
             raise UnavailableError(f"cannot spool {key} in {self._spool_dir}: {error}") from error
 
     def _describe(
-        self, reader: TableReader, block: BlockIdentity, object_bytes: dict[str, int]
+        self, reader: TableReader, block: BlockIdentity, written: dict[str, _Written]
     ) -> BlockMeta:
         times = reader.columns(Table.TRACES, ["start_time", "end_time"])
         start, end = (_unsigned(times.column(name)) for name in ("start_time", "end_time"))
@@ -135,7 +146,8 @@ class BlockWriter:
             end_ns=int(end.max()),
             level=block.level,
             wal_segments=block.wal_segments,
-            object_bytes=object_bytes,
+            object_bytes={name: one.bytes for name, one in written.items()},
+            checksums={name: one.checksum for name, one in written.items()},
             **rows,
         )
 
@@ -167,6 +179,10 @@ def plan_row_groups(reader: TableReader, target_spans: int) -> dict[Table, Bound
     for table in (Table.RESOURCES, Table.SCOPES):
         bounds[table] = np.array([0, reader.rows(table)], np.int64)
     return bounds
+
+
+def _describe_parquet(file: pa.NativeFile, key: str) -> _Written:
+    return _Written(file.size(), google_crc32c.value(read_tail(file, key)))
 
 
 def _write_parquet(

@@ -13,6 +13,7 @@ from tracestore.model.block_meta import BlockMeta
 from tracestore.model.results import QueryStats
 from tracestore.model.tables import TEXT, SpanTables, Table
 from tracestore.settings.tree import BlockSettings
+from tracestore.storage.block import encodings
 from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.block.lookup import find_trace
 from tracestore.storage.block.reader import BlockReader
@@ -84,14 +85,35 @@ def test_row_groups_put_together_are_the_tables(
 
 def test_columns_are_chosen_by_their_exact_name(store: ObjectStore) -> None:
     attributes = {"a": 1, "a.b": 2, "a.b.c": 3, "*.list": 4, "*.list.element.key": 5}
-    spans = [span(trace=1, id=1, attributes={**attributes, "a.b.c.list": [1], "dup": "x"})]
+    pairs = [*attributes.items(), ("a.b.c.list", [1]), ("twice", "x"), ("twice", "y")]
+    spans = [span(trace=1, id=1, attributes=pairs)]
     tables = naive_tables([request(spans=spans)])
     reader = reader_of(store, write_block(store, tables))
 
+    assert "span.*" in tables.spans.schema.names
     for name in tables.spans.schema.names:
         found = reader.columns(Table.SPANS, [name], 0, QueryStats())
         assert found.schema.names == [name]
         assert plain_columns(found) == plain_columns(tables.spans.select([name]))
+
+
+def test_texts_too_long_for_a_dictionary_are_still_one(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encodings, "DICTIONARY_BYTES_MAX", 5000)
+    spans = [
+        span(trace=1, id=n, name=f"name {n // 2}" * 20, attributes={"n": n % 7})
+        for n in range(1, 2000)
+    ]
+    tables = naive_tables([request(spans=spans)])
+    reader = reader_of(store, write_block(store, tables))
+
+    names = reader.columns(Table.SPANS, ["name"], 0, QueryStats()).column(0)
+
+    assert names.num_chunks == 1
+    assert names.type == TEXT
+    assert names.to_pylist() == tables.spans.column("name").to_pylist()
+    assert len(names.chunk(0).dictionary) == 1000
 
 
 def test_only_the_asked_bytes_are_counted_cached_or_not(
@@ -203,17 +225,16 @@ def test_a_damaged_object_is_corruption(
         touch_everything(reader_of(store, meta), tables.traces.column("trace_id")[0].as_py())
 
 
-def test_a_flipped_bit_in_a_page_is_never_data(tables: SpanTables) -> None:
+def test_a_flipped_bit_is_never_data(tables: SpanTables) -> None:
     store = MemoryObjectStore()
     meta = write_block(store, tables)
     key = block_key(TENANT, meta.id, "spans.parquet")
     content = store.get(key)
     expected = plain_columns(tables.spans)
     refused = set()
-    first_footer_byte = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
-    for offset in range(4, first_footer_byte, 23):
+    for offset in range(4, len(content), 41):
         damaged = bytearray(content)
-        damaged[offset] ^= 0x10
+        damaged[offset] ^= 1 << offset % 8
         store.put(key, bytes(damaged))
         try:
             found = reader_of(store, meta).columns(
