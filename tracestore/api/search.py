@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import Request
 
@@ -16,6 +17,7 @@ from tracestore.api.watch import while_connected
 from tracestore.codec.search_json import render_search_json, render_search_protobuf
 from tracestore.errors import InvalidRequestError
 from tracestore.model.ids import SINGLE_TENANT
+from tracestore.model.results import QueryStats
 from tracestore.model.times import SECOND_NS
 from tracestore.query import search
 from tracestore.query.control import QueryControl
@@ -42,6 +44,7 @@ class SearchRoutes:
             params=parse_search(request.query_params, querier.settings, now_s=now_s),
             encoding=negotiate(request),
             gzipped=accepts_gzip(request),
+            count_inspected=partial(querier.count_inspected, SINGLE_TENANT, Operation.SEARCH),
         )
         return await while_connected(
             request,
@@ -58,6 +61,7 @@ class _Search:
     params: SearchParams
     encoding: Encoding
     gzipped: bool
+    count_inspected: Callable[[QueryStats], None]
 
     def evaluate(self, sources: Sequence[SpanSource], control: QueryControl) -> Answer:
         params = self.params
@@ -68,6 +72,7 @@ class _Search:
             window=params.time_range,
         )
         result = search.search(sources, plan, wanted, control)
+        self.count_inspected(result.stats)
         render = render_search_json
         if self.encoding is Encoding.PROTOBUF:
             render = render_search_protobuf

@@ -17,7 +17,7 @@ from tracestore.clock import Clock
 from tracestore.errors import DeadlineError, LimitExceededError, UnavailableError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import TenantId
-from tracestore.model.results import QueryStats, SearchResult
+from tracestore.model.results import QueryStats
 from tracestore.query.control import QueryControl
 from tracestore.query.source import SpanSource
 from tracestore.services.blocking import BlockingPool
@@ -93,11 +93,10 @@ class Querier:
         self.metrics.queries.labels(tenant, operation.value, "completed").inc()
         seconds = (self.clock.monotonic_ns() - started_ns) / 1e9
         self.metrics.query_seconds.labels(tenant, operation.value).observe(seconds)
-        if isinstance(answer, SearchResult):
-            self._count_inspected(tenant, operation, answer.stats)
         return answer
 
-    def _count_inspected(self, tenant: TenantId, operation: Operation, stats: QueryStats) -> None:
+    def count_inspected(self, tenant: TenantId, operation: Operation, stats: QueryStats) -> None:
+        """Add to the metrics what a query looked at. Any thread may call it."""
         labels = (tenant, operation.value)
         self.metrics.inspected_bytes.labels(*labels).inc(stats.inspected_bytes)
         self.metrics.inspected_spans.labels(*labels).inc(stats.inspected_spans)
