@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.server import Server, free_ports, running_server, start_server, wait_until
+from support.server import free_ports, running_server, wait_until
 
 TRACESTORE = (sys.executable, "-m", "tracestore.cli.main")
 TIMEOUT_S = 60.0
@@ -192,16 +192,3 @@ def test_the_demo_answers_within_seconds_and_its_queries_find_something(tmp_path
     assert answered_s < DEMO_ANSWERS_WITHIN_S, answered_s
     assert code == 0, text
     assert "Traceback" not in text
-
-
-def test_a_second_ctrl_c_does_not_wait_for_the_drain(tmp_path: Path) -> None:
-    server: Server = start_server(tmp_path / "data")
-    wait_until(lambda: answers(f"{server.api_url}/ready"), TIMEOUT_S)
-    # Both signals before the process is scheduled again: the drain has no time to finish.
-    server.process.send_signal(signal.SIGSTOP)
-    server.process.send_signal(signal.SIGINT)
-    server.process.send_signal(signal.SIGTERM)
-    server.process.send_signal(signal.SIGCONT)
-
-    assert server.process.wait(TIMEOUT_S) == 130
-    assert "not draining" in server.log()

@@ -145,7 +145,10 @@ async def _start_shop(endpoints: Endpoints, traffic: Traffic) -> Process:
     command += [f"--endpoint={endpoints.otlp_grpc}", f"--rate={traffic.rate}"]
     command += [f"--history-s={traffic.history_s}"]
     command += [] if traffic.seed is None else [f"--seed={traffic.seed}"]
-    return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=DEVNULL)
+    # A session of its own: Ctrl-C reaches the server, which says when it is the shop's turn.
+    return await asyncio.create_subprocess_exec(
+        *command, stdin=PIPE, stdout=DEVNULL, start_new_session=True
+    )
 
 
 async def _until_stopped(shop: Process, stop: asyncio.Event) -> int | None:

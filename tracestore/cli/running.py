@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import sys
@@ -20,6 +21,8 @@ from tracestore.telemetry import configure_logging
 log = logging.getLogger(__name__)
 
 FORCED_EXIT_CODE = 130
+SAME_SIGNAL_S = 1.0
+"""Signals this close are one: ``timeout`` and shells signal the process and then its group."""
 
 
 def run_foreground(
@@ -48,13 +51,17 @@ def run_foreground(
 async def _until_signal(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    force_from_s = math.inf
 
     def on_signal(name: str) -> None:
-        if stop.is_set():
+        nonlocal force_from_s
+        if not stop.is_set():
+            log.info("stopping", extra={"signal": name})
+            stop.set()
+            force_from_s = loop.time() + SAME_SIGNAL_S
+        elif loop.time() >= force_from_s:
             print(f"tracestore: second {name}, not draining", file=sys.stderr, flush=True)
             os._exit(FORCED_EXIT_CODE)
-        log.info("stopping", extra={"signal": name})
-        stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number.name)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -167,8 +166,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int)
     given = parser.parse_args(argv)
 
-    # The terminal sends Ctrl-C to parent and child; the parent says when it is the child's turn.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure_logging(level="error", log_format="logfmt")
     stop = threading.Event()
 
