@@ -45,11 +45,15 @@ def occupied_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@pytest.mark.parametrize("taken", ["api", "grpc", "http"])
-def test_a_port_in_use_is_one_line_and_exit_code_1(taken: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "taken"), [("serve", "api"), ("serve", "grpc"), ("serve", "http"), ("demo", "api")]
+)
+def test_a_port_in_use_is_one_line_and_exit_code_1(
+    command: str, taken: str, tmp_path: Path
+) -> None:
     with occupied_port() as port:
         ports = {"api": 0, "grpc": 0, "http": 0, taken: port}
-        ended = run("serve", f"--storage.path={tmp_path / 'data'}", *ports_flags(**ports))
+        ended = run(command, f"--storage.path={tmp_path / 'data'}", *ports_flags(**ports))
 
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr

@@ -306,7 +306,7 @@ IGNORED: Final[dict[str, str]] = {
         overrides.{max_traces_per_user,max_global_traces_per_user,max_blocks_per_tag_values_query}
         overrides.{max_bytes_per_tag_values_query,max_metrics_duration,unsafe_query_hints}
         overrides.{block_retention,compaction_window,compaction_disabled}
-        overrides.parquet_dedicated_columns
+        overrides.{parquet_dedicated_columns,max_search_bytes_per_trace,search_tags_allow_list}
     """,
 }
 """Reason -> keys that are accepted with a warning."""
