@@ -39,12 +39,14 @@ _MAY_BE_ZERO = frozenset(
         "ingester.flush_retry_s",
         "storage.cache_bytes",
         "query.max_duration_s",
+        "query.query_timeout_s",
         "query.default_window_s",
         "query.max_result_limit",
         "query.max_spans_per_span_set",
     }
 )
 _SIGNED = frozenset({"storage.block.compression_level"})
+_LEVEL_MAX = {"zstd": 22, "gzip": 9}
 _ENDPOINT = re.compile(r"(?P<host>\[[0-9a-fA-F:.%\w]*\]|[^:\[\]/\s]*):(?P<port>[0-9]{1,5})")
 
 
@@ -57,7 +59,17 @@ def check_settings(settings: Settings, origins: Mapping[str, str]) -> None:
     for path, value in leaf_values(settings).items():
         reason = _wrong(path, value)
         if reason is not None:
-            raise SettingsError(f"{origins.get(path, 'default')}: {path}: {reason}, got {value!r}")
+            raise _error(path, value, reason, origins)
+    block = settings.storage.block
+    highest = _LEVEL_MAX.get(block.compression)
+    if highest is not None and not 1 <= block.compression_level <= highest:
+        reason = f"expected a level of {block.compression} from 1 to {highest}"
+        path = "storage.block.compression_level"
+        raise _error(path, block.compression_level, reason, origins)
+
+
+def _error(path: str, value: object, reason: str, origins: Mapping[str, str]) -> SettingsError:
+    return SettingsError(f"{origins[path]}: {path}: {reason}, got {value!r}")
 
 
 def _wrong(path: str, value: object) -> str | None:

@@ -239,6 +239,7 @@ def test_legacy_overrides_and_expansion() -> None:
         (["--distributor.receivers.grpc.endpoint=x:70000"], "expected host:port"),
         (["--distributor.receivers.grpc.endpoint=http://x:1"], "expected host:port"),
         (["--ingester.max-block-bytes=0"], "expected more than 0"),
+        (["--storage.block.compression-level=23"], "expected a level of zstd from 1 to 22"),
         (["--query.max-duration-s=-5s"], "expected no negative value"),
     ],
 )
