@@ -19,7 +19,7 @@ from tracestore.kernel import build_tables, encode
 from tracestore.model.tables import SpanTables, Table, attribute_columns
 
 thorough = settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -73,7 +73,7 @@ def test_tables_are_those_of_the_naive_decoder(requests: list[bytes], columns_ma
 
 
 @pytest.mark.parametrize("layout", [through_parquet, with_plain_texts, sliced, in_chunks])
-@settings(thorough, max_examples=30)
+@settings(thorough, max_examples=15)
 @given(request_bytes, columns_max)
 def test_encode_takes_any_layout(
     layout: Callable[[pa.Table], pa.Table], data: bytes, attribute_columns_max: int

@@ -94,7 +94,7 @@ any_values = st.one_of(
     empty_values,
     nested_values,
 )
-attributes = st.lists(pairs(any_values), max_size=6)
+attributes = st.lists(pairs(any_values), max_size=4)
 
 trace_ids = st.sampled_from([b"\1" * 16, b"\xff" * 16, b"\0" * 15 + b"\1"])
 span_ids = st.sampled_from([bytes([0] * 7 + [n]) for n in range(1, 7)] + [b"\xff" * 8])
@@ -168,5 +168,5 @@ resource_spans = st.builds(
     scope_spans=st.lists(scope_spans, max_size=2),
     schema_url=texts,
 )
-requests = st.builds(ExportTraceServiceRequest, resource_spans=st.lists(resource_spans, max_size=3))
+requests = st.builds(ExportTraceServiceRequest, resource_spans=st.lists(resource_spans, max_size=2))
 request_bytes = requests.map(lambda request: request.SerializeToString())
