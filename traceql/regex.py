@@ -55,7 +55,7 @@ def check_regex(pattern: str) -> None:
         ValueError: it is not RE2, with the reason: a look-around, a back-reference, …
     Cost: linear; nesting beyond 250 groups is refused.
     """
-    _read(pattern)
+    _Reader(pattern).read()
 
 
 @functools.lru_cache(maxsize=1024)
@@ -65,8 +65,11 @@ def classify_regex(pattern: str) -> RegexShape:
     Raises:
         ValueError: as ``check_regex``.
     """
-    pieces = _simplify([_without_edges(sequence) for sequence in _read(pattern)])
-    return RegexShape(Shape.GENERAL) if pieces is None else _shape_of(pieces)
+    reader = _Reader(pattern)
+    pieces = _simplify([_without_edges(sequence) for sequence in reader.read()])
+    if pieces is None or reader.has_flags:
+        return RegexShape(Shape.GENERAL)
+    return _shape_of(pieces)
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -114,10 +117,6 @@ _POSIX_NAMES = re.compile(
 )
 
 
-def _read(pattern: str) -> list[_Sequence]:
-    return _Reader(pattern).read()
-
-
 class _Reader:
     """One pass over a pattern, with its own stack of open groups."""
 
@@ -128,6 +127,8 @@ class _Reader:
         self._alternatives: list[_Sequence] = [[]]
         self._after_repeat = False
         self._names: set[str] = set()
+        self.has_flags = False
+        """Whether flags like ``(?i)`` change the meaning of what follows them."""
 
     def read(self) -> list[_Sequence]:
         """Read the whole pattern as alternatives of sequences."""
@@ -179,7 +180,7 @@ class _Reader:
             self._names.add(name)
             keeps_meaning = name is not None or flags in {"", "s"}
             if ending == ")":
-                self._add(_Words(("",)) if keeps_meaning else _Mark.OTHER)
+                self.has_flags |= not keeps_meaning
                 return
         if len(self._open_groups) >= _NESTING_MAX:
             raise ValueError(f"more than {_NESTING_MAX} nested groups")

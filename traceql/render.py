@@ -27,7 +27,8 @@ def render(node: Node) -> str:
             text = f"{_stages(node.pipeline)} | {render(node.function)}"
             return _with_second(text, node.second)
         case nodes.MetricsMath():
-            text = f"({render(node.left)}) {node.operator.value} ({render(node.right)})"
+            left, right = _math_operand(node.left), _math_operand(node.right)
+            text = f"{left} {node.operator.value} {right}"
             return _with_second(text, node.second)
         case nodes.Pipeline():
             return _stages(node) if len(node.stages) > 1 else render(node.stages[0])
@@ -63,6 +64,12 @@ def literal_text(value: Value) -> str:
             return "(1 / 0.0)" if value.value > 0 else "(-1 / 0.0)"
         case _:
             return value_text(value)
+
+
+def _number_text(value: Value) -> str:
+    """Write a number where ``minInt`` is no number: outside field expressions."""
+    is_least = isinstance(value, Int) and value.value == INT_MIN
+    return f"({INT_MIN + 1} - 1)" if is_least else literal_text(value)
 
 
 # --- field expressions ---------------------------------------------------------------------------
@@ -157,7 +164,7 @@ def _stage(stage: nodes.Stage) -> str:
 def _scalar(node: nodes.Scalar) -> str:
     match node:
         case nodes.Literal():
-            return literal_text(node.value)
+            return _number_text(node.value)
         case nodes.Aggregate():
             operand = "" if node.operand is None else _field(node.operand)
             return f"{node.function.value}({operand})"
@@ -191,7 +198,11 @@ def _metric(
         case nodes.TopK():
             return f"{'bottomk' if node.smallest else 'topk'}({node.count})"
         case nodes.Threshold():
-            return f"{node.operator.value} {literal_text(node.value)}"
+            return f"{node.operator.value} {_number_text(node.value)}"
+
+
+def _math_operand(node: nodes.MathOperand) -> str:
+    return f"({_number_text(node.value) if isinstance(node, nodes.Literal) else render(node)})"
 
 
 def _with_second(text: str, second: tuple[nodes.SecondStage, ...]) -> str:

@@ -1,0 +1,67 @@
+"""Errors name the place, what was expected, and what was probably meant."""
+
+from __future__ import annotations
+
+import pytest
+
+import traceql
+
+
+def _refusal(text: str) -> traceql.QueryError:
+    with pytest.raises(traceql.QueryError) as caught:
+        traceql.check(traceql.parse(text), text)
+    return caught.value
+
+
+def test_the_wire_text_has_line_and_column_behind_the_token() -> None:
+    error = _refusal("{ .a = 1 &&\n  .b < }")
+
+    assert str(error).startswith("parse error at line 2, col 9: syntax error: unexpected }")
+    assert (error.line, error.column, error.position) == (2, 9, 19)
+
+
+def test_the_caret_stands_below_the_misspelt_word() -> None:
+    assert _refusal("{ statsu = error }").explain().splitlines() == [
+        "{ statsu = error }",
+        "  ^^^^^^ unexpected statsu, expected a value or }; did you mean status?",
+    ]
+
+
+def test_a_check_error_has_a_place_too() -> None:
+    error = _refusal("{ .a = 1 } | max(name) > 1")
+
+    assert error.explain().splitlines()[1].startswith("             ^^^^^^^^^ max() needs a number")
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("{ spn.foo = 1 }", "did you mean span?"),
+        ("{ span:durtion > 1s }", "did you mean span:duration?"),
+        ("{} | raet()", "did you mean rate?"),
+        ("{ kind = sever }", "did you mean server?"),
+        ("{ .a == 1 }", "equality is a single ="),
+        ("{ .a & .b }", "did you mean &&?"),
+        ("{ .a = 'x' }", "double quotes"),
+        ("{ foo = 1 }", ".foo"),
+        ("{ resource = 1 }", "resource."),
+        ("{ . a = 1 }", "follow the dot"),
+        ("{ .a > nil }", "try != nil"),
+    ],
+)
+def test_advice_is_given(text: str, advice: str) -> None:
+    assert advice in _refusal(text).explain()
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{ .a = "\0" }', '{ .a = "\ud800" }', '{ .a = "x', "{ .a = `x"]
+)
+def test_texts_that_cannot_be_scanned_are_refused(text: str) -> None:
+    assert isinstance(_refusal(text), traceql.ParseError)
+
+
+def test_a_text_over_the_limit_is_refused_unread() -> None:
+    error = _refusal("{ .a = " + " " * 131072 + "1 }")
+
+    assert "131072" in str(error)
+    assert str(error).startswith("parse error : ")
