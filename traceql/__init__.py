@@ -10,7 +10,7 @@ from traceql.check import check, static_type
 from traceql.errors import CheckError, ParseError, QueryError, UnsupportedError
 from traceql.nodes import Query
 from traceql.parse import parse
-from traceql.plan import Condition, FetchPlan, FilterPlan, Test, plan, plan_filter
+from traceql.plan import Condition, FetchPlan, FilterPlan, Question, plan, plan_filter
 from traceql.regex import RegexShape, Shape, classify_regex
 from traceql.render import render
 from traceql.rewrite import rewrite
@@ -25,7 +25,7 @@ __all__ = [
     "QueryError",
     "RegexShape",
     "Shape",
-    "Test",
+    "Question",
     "UnsupportedError",
     "check",
     "classify_regex",

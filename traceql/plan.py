@@ -30,7 +30,7 @@ _GROUPS_MAX = 16
 _SPAN_LEVELS = frozenset({Level.SPAN, Level.RESOURCE, Level.INSTRUMENTATION})
 
 
-class Test(enum.StrEnum):
+class Question(enum.StrEnum):
     """What a condition asks of a field."""
 
     EQ = "="
@@ -59,7 +59,7 @@ class Condition:
     """
 
     field: Field
-    test: Test
+    question: Question
     values: tuple[Value, ...] = ()
 
 
@@ -214,17 +214,17 @@ def necessary_groups(node: FieldExpression) -> list[Group]:
         case nodes.Literal():
             return [] if node.value == Bool(True) else [()]
         case nodes.Reference():
-            return _known(node.field, Test.EQ, (Bool(True),))
+            return _known(node.field, Question.EQ, (Bool(True),))
         case nodes.Logical() if node.operator is Operator.AND:
             return [group for operand in node.operands for group in necessary_groups(operand)]
         case nodes.Logical():
             return _either([necessary_groups(operand) for operand in node.operands])
         case nodes.OneOf():
-            test = Test.NONE_OF if node.negated else Test.ONE_OF
-            return _known(node.operand.field, test, node.values)
+            question = Question.NONE_OF if node.negated else Question.ONE_OF
+            return _known(node.operand.field, question, node.values)
         case nodes.MatchesAny():
-            test = Test.MATCHES_NONE if node.negated else Test.MATCHES
-            return _known(node.operand.field, test, tuple(map(String, node.patterns)))
+            question = Question.MATCHES_NONE if node.negated else Question.MATCHES
+            return _known(node.operand.field, question, tuple(map(String, node.patterns)))
         case nodes.Exists():
             return _existence(node)
         case nodes.Binary() if not node.operator.is_arithmetic:
@@ -233,13 +233,13 @@ def necessary_groups(node: FieldExpression) -> list[Group]:
             return []
 
 
-def _known(field: Field, test: Test, values: tuple[Value, ...] = ()) -> list[Group]:
+def _known(field: Field, question: Question, values: tuple[Value, ...] = ()) -> list[Group]:
     if isinstance(field, Attribute) and field.of_parent:
         return []
     is_always_there = isinstance(field, Intrinsic) and field.levels <= (_SPAN_LEVELS | _TRACE)
-    if test is Test.EXISTS and (is_always_there or field in _NEVER_NIL):
+    if question is Question.EXISTS and (is_always_there or field in _NEVER_NIL):
         return []
-    return [(Condition(field, test, values),)]
+    return [(Condition(field, question, values),)]
 
 
 _TRACE = frozenset({Level.TRACE})
@@ -250,18 +250,20 @@ _NEVER_NIL = (SERVICE_NAME, Attribute(Scope.NONE, SERVICE_NAME.name))
 def _existence(node: nodes.Exists) -> list[Group]:
     if not node.negated:
         return [
-            group for field in _strict_fields(node.operand) for group in _known(field, Test.EXISTS)
+            group
+            for field in _strict_fields(node.operand)
+            for group in _known(field, Question.EXISTS)
         ]
     if isinstance(node.operand, nodes.Reference) and node.operand.field is not Intrinsic.PARENT:
-        return _known(node.operand.field, Test.MISSING)
+        return _known(node.operand.field, Question.MISSING)
     return []
 
 
 def _comparison(node: nodes.Binary) -> list[Group]:
     if isinstance(node.left, nodes.Reference) and isinstance(node.right, nodes.Literal):
-        return _known(node.left.field, Test(node.operator.value), (node.right.value,))
+        return _known(node.left.field, Question(node.operator.value), (node.right.value,))
     fields = dict.fromkeys([*_strict_fields(node.left), *_strict_fields(node.right)])
-    return [group for field in fields for group in _known(field, Test.EXISTS)]
+    return [group for field in fields for group in _known(field, Question.EXISTS)]
 
 
 def _strict_fields(node: FieldExpression) -> Iterator[Field]:

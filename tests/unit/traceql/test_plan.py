@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import traceql
-from traceql import Test as Ask
+from traceql import Question as Ask
 from traceql.attributes import Attribute, Intrinsic, Level, Scope
 from traceql.plan import Condition
 from traceql.values import Bool, Int, String
