@@ -16,10 +16,15 @@ ONLINE_BOUTIQUE = "online-boutique"
 TRAIN_TICKET = "train-ticket"
 
 
+def is_there(name: str) -> bool:
+    """Tell whether a recording lies where it is looked for."""
+    return (SHARED_DATA / f"{name}.otlp.zst").exists()
+
+
 def recording_path(name: str) -> Path:
     """Find a recording. Without it the test is skipped, in CI (which has to have it) failed."""
     path = SHARED_DATA / f"{name}.otlp.zst"
-    if not path.exists():
+    if not is_there(name):
         message = f"recording {path} is missing"
         if os.environ.get("CI") == "true":  # noqa: TID251 - tests may look at the environment
             pytest.fail(message)
