@@ -372,7 +372,9 @@ def _services(trace: TraceOf) -> dict[str, ServiceStats]:
         count = counts.setdefault(service.value if service.type == "string" else "", [0, 0])
         count[0] += 1
         count[1] += span.message.status.code == 2
-    return {name: ServiceStats(spans=n, errors=errors) for name, (n, errors) in counts.items()}
+    return {
+        name: ServiceStats(spans=n, errors=errors) for name, (n, errors) in sorted(counts.items())
+    }
 
 
 def _shown(

@@ -82,8 +82,8 @@ class SourceScan:
         self.stats = stats
         self.control = control
         self._columns: dict[tuple[Table, str], pa.Array] = {}
-        self.masks: dict[int, Mask] = {}
-        self.operands: dict[int, Operand] = {}
+        self.masks: dict[Evaluable, Mask] = {}
+        self.operands: dict[Evaluable, Operand] = {}
 
     @cached_property
     def filters(self) -> BlockFilters | None:
@@ -184,9 +184,9 @@ class ChunkScan:
         own = expression.domain
         if own in _PER_SOURCE:
             known = self.of_source.masks
-            if id(expression) not in known:
-                known[id(expression)] = settle(expression.mask(self))
-            mask = known[id(expression)]
+            if expression not in known:
+                known[expression] = settle(expression.mask(self))
+            mask = known[expression]
         else:
             mask = expression.mask(self)
         if own == domain or isinstance(mask, bool):
@@ -199,9 +199,9 @@ class ChunkScan:
         own = expression.domain
         if own in _PER_SOURCE:
             known = self.of_source.operands
-            if id(expression) not in known:
-                known[id(expression)] = expression.operand(self)
-            operand = known[id(expression)]
+            if expression not in known:
+                known[expression] = expression.operand(self)
+            operand = known[expression]
         else:
             operand = expression.operand(self)
         if own == domain:

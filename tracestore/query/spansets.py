@@ -98,7 +98,7 @@ class Renderer:
             for mention in shown
             if mention.asks_nil
         ]
-        self._operands: dict[int, Operand] = {}
+        self._operands: dict[Expression, Operand] = {}
         self._service = binder.attribute(Scope.RESOURCE, "service.name")
         self._start = numbers(scan.column(Domain.SPAN, "start_time")).view(np.uint64)
 
@@ -161,9 +161,9 @@ class Renderer:
         return _at(self._operand(bound).present, self._row_of(bound, row))
 
     def _operand(self, bound: Expression) -> Operand:
-        if id(bound) not in self._operands:
-            self._operands[id(bound)] = self._scan.operand(bound, bound.domain)
-        return self._operands[id(bound)]
+        if bound not in self._operands:
+            self._operands[bound] = self._scan.operand(bound, bound.domain)
+        return self._operands[bound]
 
     def _row_of(self, bound: Expression, row: int) -> int:
         return row if bound.domain == Domain.SPAN else int(self._scan.index(bound.domain)[row])
