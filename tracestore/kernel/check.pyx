@@ -20,8 +20,10 @@ from tracestore.kernel.wire cimport (
     Field,
     Wire,
     find_bad_utf8,
+    is_ascii,
     load64,
     next_field,
+    read_long_varint,
 )
 
 
@@ -124,6 +126,24 @@ cdef inline int check_text(Walk* walk, Field* field) except -1 nogil:
     return 0
 
 
+cdef inline bint is_plain_pair(Wire p, Wire end) noexcept nogil:
+    """Tell at a glance that a KeyValue is valid: key, then one scalar, short, in ASCII, as most are."""
+    cdef Wire value
+    cdef Wire inner
+    cdef uint64_t number
+    if end - p < 6 or p[0] != 0x0A or p[1] >= 0x80:
+        return False
+    value = p + 2 + p[1]
+    inner = value + 2
+    if end - inner < 2 or value[0] != 0x12 or value[1] >= 0x80 or value[1] != end - inner:
+        return False
+    if inner[0] == 0x0A:  # all tags and lengths are ASCII too
+        return inner[1] == end - inner - 2 and is_ascii(p, end)
+    if inner[0] == 0x18 or inner[0] == 0x10:
+        return read_long_varint(inner + 1, end, 10, &number) == end and is_ascii(p + 2, value)
+    return inner[0] == 0x21 and end - inner == 9 and is_ascii(p + 2, value)
+
+
 cdef int check_message(Walk* walk, int message, Wire p, Wire end, int depth) except -1 nogil:
     """Walk over one message of any kind; ``depth`` counts the levels that may be below it."""
     cdef Field field
@@ -176,6 +196,8 @@ cdef int check_span(Walk* walk, Wire p, Wire end, int depth) except -1 nogil:
             role = FIELDS[SPAN][field.number]
             if role == TEXT:
                 check_text(walk, &field)
+            elif role == KEY_VALUE and depth > 1 and is_plain_pair(field.data, field.end):
+                continue
             elif role >= REQUEST:
                 check_message(walk, role, field.data, field.end, depth - 1)
             elif field.number == 1:

@@ -26,7 +26,9 @@ from tracestore.kernel.texts cimport (
     texts_memory,
 )
 from tracestore.kernel.values cimport (
+    BOOL_VALUE,
     COLUMN_TYPES,
+    DOUBLE_VALUE,
     STRING_VALUE,
     TYPE_ANY,
     TYPE_BOOL,
@@ -47,6 +49,7 @@ from tracestore.kernel.values cimport (
     put_value,
     read_pair,
     read_value,
+    scalar_type,
 )
 from tracestore.kernel.wire cimport DEPTH_MAX, LENGTH, Field, next_field
 
@@ -105,6 +108,8 @@ cdef inline int append_value(
     try:
         if value.member == STRING_VALUE:
             return add(a, row, key, TYPE_STRING, 0, value.data, value.end - value.data)
+        if BOOL_VALUE <= value.member <= DOUBLE_VALUE:
+            return add(a, row, key, scalar_type(value.member), value.number, NULL, 0)
         type = classify(&value)
         if type == TYPE_ANY:
             a.scratch.size = 0

@@ -8,9 +8,9 @@ Source: the wyhash family of hashes, https://github.com/wangyi-fudan/wyhash, for
 
 from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
-from tracestore.kernel.wire cimport Wire, load32, load64
+from tracestore.kernel.wire cimport Wire, load32, load64, same_bytes
 
 cdef extern from *:
     """
@@ -120,9 +120,7 @@ cdef inline int32_t text_size(const Texts* texts, int32_t number) noexcept nogil
 
 
 cdef inline bint text_equals(const Texts* texts, int32_t number, Wire p, int64_t size) noexcept nogil:
-    return text_size(texts, number) == size and (
-        size == 0 or memcmp(text_start(texts, number), p, size) == 0
-    )
+    return text_size(texts, number) == size and same_bytes(text_start(texts, number), p, size)
 
 
 cdef inline int32_t add_text(Texts* texts, Wire p, int64_t size) except -1 nogil:

@@ -58,6 +58,14 @@ cdef int put_double(Bytes* out, uint64_t bits, bint quote_odd) except -1 nogil
 cdef int put_base64(Bytes* out, Wire p, Wire end) except -1 nogil
 
 
+cdef inline int scalar_type(int member) noexcept nogil:
+    if member == STRING_VALUE:
+        return TYPE_STRING
+    if member == BOOL_VALUE:
+        return TYPE_BOOL
+    return TYPE_INT if member == INT_VALUE else TYPE_FLOAT
+
+
 cdef inline void free_value(Value* value) noexcept nogil:
     if value.joined.data != NULL:
         free(value.joined.data)

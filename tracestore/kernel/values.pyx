@@ -100,8 +100,6 @@ cdef int classify(const Value* value) except -1 nogil:
     cdef int only = NO_MEMBER
     if value.member == NO_MEMBER:
         return TYPE_EMPTY
-    if value.member == STRING_VALUE:
-        return TYPE_STRING
     if value.member == BYTES_VALUE:
         return TYPE_BYTES
     if value.member <= DOUBLE_VALUE:
@@ -122,14 +120,6 @@ cdef int classify(const Value* value) except -1 nogil:
             return TYPE_ANY
         only = element.member
     return TYPE_ANY if only == NO_MEMBER else scalar_type(only) + TYPE_STRINGS
-
-
-cdef inline int scalar_type(int member) noexcept nogil:
-    if member == STRING_VALUE:
-        return TYPE_STRING
-    if member == BOOL_VALUE:
-        return TYPE_BOOL
-    return TYPE_INT if member == INT_VALUE else TYPE_FLOAT
 
 
 cdef int put_value(Bytes* out, Wire p, Wire end) except -1 nogil:

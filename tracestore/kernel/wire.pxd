@@ -6,7 +6,7 @@ well-formed. They accept exactly what upb, the parser of the protobuf library, a
 Source: https://protobuf.dev/programming-guides/encoding; Unicode 15, table 3-7 (well-formed UTF-8).
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 ctypedef const uint8_t* Wire  # a place in a message
@@ -162,20 +162,43 @@ cdef inline Wire skip_group(Wire p, Wire end, int depth, Field* group) noexcept 
 
 
 cdef inline bint is_ascii(Wire p, Wire end) noexcept nogil:
-    cdef uint64_t bits = 0
-    cdef Wire last
-    if end - p >= 8:
-        last = end - 8
-        while p < last:
-            bits |= load64(p)
-            p += 8
-        return ((bits | load64(last)) & 0x8080808080808080ULL) == 0
-    if end - p >= 4:
+    """Tell whether no byte has its high bit set. Loads overlap, so that a size class is one branch."""
+    cdef uint64_t bits
+    cdef int64_t size = end - p
+    if size >= 8:
+        bits = load64(p) | load64(end - 8)
+        if size > 16:
+            bits |= load64(p + 8) | load64(end - 16)
+            p += 16
+            while end - p > 16:
+                bits |= load64(p)
+                p += 8
+        return (bits & 0x8080808080808080ULL) == 0
+    if size >= 4:
         return ((load32(p) | load32(end - 4)) & 0x80808080U) == 0
+    bits = 0
     while p < end:
         bits |= p[0]
         p += 1
     return bits < 0x80
+
+
+cdef inline bint same_bytes(Wire p, Wire q, int64_t size) noexcept nogil:
+    """Compare texts that are mostly short, where a call of memcmp would cost more than the work."""
+    cdef int64_t i = 0
+    if size >= 8:
+        while i < size - 8:
+            if load64(p + i) != load64(q + i):
+                return False
+            i += 8
+        return load64(p + size - 8) == load64(q + size - 8)
+    if size >= 4:
+        return load32(p) == load32(q) and load32(p + size - 4) == load32(q + size - 4)
+    while i < size:
+        if p[i] != q[i]:
+            return False
+        i += 1
+    return True
 
 
 cdef inline Wire find_bad_utf8(Wire p, Wire end) noexcept nogil:
