@@ -1,8 +1,10 @@
 import pytest
 from support.naive_tables import naive_tables
 from support.otlp import request, span
+from support.table_rows import table_rows
 from support.written_blocks import diverse_requests, plain_columns, plain_trace, write_block
 
+from tracestore.kernel import build_tables, encode
 from tracestore.model.results import QueryStats
 from tracestore.model.tables import FIXED_SCHEMA, SpanTables, Table
 from tracestore.settings.tree import BlockSettings
@@ -29,6 +31,19 @@ def test_every_trace_is_found_whole(row_group_spans: int, columns_max: int) -> N
         assert found is not None
         assert len(found.traces) == 1
         assert plain_trace(found, trace_id) == plain_trace(tables, trace_id)
+
+
+@pytest.mark.parametrize("columns_max", [0, 4, 512])
+def test_a_trace_found_is_encoded_as_it_was_sent(columns_max: int) -> None:
+    requests = diverse_requests()
+    reader = reader_of(build_tables(requests, attribute_columns_max=columns_max), row_group_spans=9)
+    for sent in requests:
+        expected = naive_tables([sent])
+
+        found = find_trace(reader, expected.traces.column("trace_id")[0].as_py(), QueryStats())
+
+        assert found is not None
+        assert table_rows(naive_tables([encode(found)])) == table_rows(expected)
 
 
 def test_what_is_not_of_the_trace_is_left_out() -> None:
