@@ -84,9 +84,7 @@ def measure_reads(store: ObjectStore, meta: BlockMeta, cache_bytes: int) -> None
     print()
     source = BlockSource(store, meta, BlockCache(cache_bytes))
     for name in ("duration", "name", "span_id"):
-        timed(
-            f"column {name}, cold", meta.spans, "span", lambda name=name: read_column(source, name)
-        )
+        timed(f"column {name}, cold", meta.spans, "span", partial(read_column, source, name))
     timed("column duration, warm", meta.spans, "span", lambda: read_column(source, "duration"))
     ids = source.read(Table.TRACES, ["trace_id"], None, QueryStats()).column(0).to_pylist()
     rng = random.Random(1)
