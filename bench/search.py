@@ -1,0 +1,116 @@
+"""What a search costs: CPU milliseconds by kind of query, over one block of the synthetic load.
+
+Each query is run a few times on a warm cache; the median counts.
+
+
+    python bench/search.py --spans 1000000 --runs 7
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from load import requests
+
+import traceql
+from tracestore.clock import SystemClock
+from tracestore.kernel import SpanBuilder
+from tracestore.model.ids import SINGLE_TENANT, BlockId
+from tracestore.model.results import SearchResult
+from tracestore.query.block_source import BlockSource
+from tracestore.query.control import QueryControl
+from tracestore.query.plan import plan_search
+from tracestore.query.search import SearchParams, search
+from tracestore.query.source import SpanSource
+from tracestore.services.ingester.live import LiveSource
+from tracestore.settings.tree import BlockSettings
+from tracestore.storage.block.cache import BlockCache
+from tracestore.storage.block.writer import BlockIdentity, BlockWriter
+from tracestore.storage.objects.local import LocalObjectStore
+
+QUERIES = [
+    "{ }",
+    "{ status = error }",
+    "{ duration > 1s }",
+    '{ name = "GET /api/v1/items/{id}" }',
+    '{ resource.service.name = "cart-api" }',
+    '{ resource.service.name = "cart-api" && status = error }',
+    '{ .service.name = "cart-api" && duration > 50ms }',
+    "{ span.http.response.status_code >= 500 }",
+    "{ .http.response.status_code >= 500 && kind = server }",
+    "{ span.user.id = 4711 }",
+    '{ span.app.request.id = "0123456789abcdef" }',
+    '{ span.url.path =~ "/api/v1/items/1.*" }',
+    '{ span.app.request.id =~ ".*0[a-c]f$" }',
+    '{ span.url.path != "/api/v1/items/1" }',
+    "{ span.app.cache.hit }",
+    "{ span.app.queue.wait_ms > 20 }",
+    "{ span.db.system = nil }",
+    "{ nestedSetParent < 0 }",
+    '{ rootName = "nothing" || traceDuration > 10s }',
+    '{ span.db.query.text =~ ".*users.*" && !(status = error) }',
+    "{ span.server.port * 2 = 16160 }",
+    '{ span.no.such.key = "x" }',
+]
+
+
+def sources(spans: int, directory: str) -> dict[str, SpanSource]:
+    """Make the load live, and write it as a block."""
+    builder = SpanBuilder()
+    for payload in requests(spans):
+        builder.append(payload)
+    frozen = builder.freeze()
+    store = LocalObjectStore(directory)
+    writer = BlockWriter(store, BlockSettings(), SystemClock())
+    meta = writer.write(frozen, BlockIdentity(id=BlockId("bench"), tenant=SINGLE_TENANT))
+    return {
+        "block": BlockSource(store, meta, BlockCache(1 << 30)),
+        "live": LiveSource(frozen, "live"),
+    }
+
+
+def run(source: SpanSource, text: str) -> SearchResult:
+    """Search as the API does by default."""
+    plan = plan_search(traceql.parse(text))
+    params = SearchParams(limit=20, spans_per_span_set=3)
+    return search([source], plan, params, QueryControl(clock=SystemClock()))
+
+
+def cpu_ms(source: SpanSource, text: str, runs: int) -> tuple[float, float, SearchResult]:
+    """Measure the first run and the median of the others."""
+    times = []
+    for _ in range(runs + 1):
+        started = time.process_time()
+        result = run(source, text)
+        times.append((time.process_time() - started) * 1e3)
+    return times[0], statistics.median(times[1:]), result
+
+
+def measure(name: str, source: SpanSource, runs: int, queries: Sequence[str]) -> None:
+    """Print a table."""
+    print(f"\n{name:64} {'first ms':>9} {'warm ms':>9} {'MB read':>8} {'traces':>7}")
+    for text in queries:
+        first, warm, result = cpu_ms(source, text, runs)
+        read = result.stats.inspected_bytes / 1e6
+        print(f"{text:64} {first:9.1f} {warm:9.1f} {read:8.2f} {len(result.traces):7}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--spans", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=7)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        for name, source in sources(options.spans, directory).items():
+            measure(name, source, options.runs, QUERIES)
+
+
+if __name__ == "__main__":
+    main()
