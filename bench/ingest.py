@@ -92,7 +92,7 @@ def main() -> None:
     api, otlp, http = free_port(), free_port(), free_port()
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "tracestore.cli.main", "serve"),
+            *(sys.executable, "-P", "-m", "tracestore.cli.main", "serve"),
             f"--storage.path={directory}",
             f"--server.http-listen-port={api}",
             f"--distributor.receivers.grpc.endpoint=127.0.0.1:{otlp}",

@@ -11,9 +11,9 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 from support.naive_store import NaiveStore, StoredSpan
-from support.recordings import RECORDINGS, read_recording
+from support.recordings import ONLINE_BOUTIQUE, TRAIN_TICKET, read_recording
 from support.server import Server, running_server
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -77,7 +77,7 @@ QUERIES: dict[str, Matches] = {
 }
 
 
-@pytest.fixture(scope="module", params=sorted(RECORDINGS))
+@pytest.fixture(scope="module", params=[ONLINE_BOUTIQUE, TRAIN_TICKET])
 def recording(request: pytest.FixtureRequest) -> list[bytes]:
     return list(read_recording(request.param))
 
@@ -131,6 +131,14 @@ def test_a_limit_keeps_the_newest(server: Server, naive: NaiveStore) -> None:
     assert expected == search(server, "{ kind = server }", limit=7)
 
 
+def with_status(span: Span) -> bytes:
+    """A span as a trace by ID shows it: the status message is always there."""
+    shown = Span()
+    shown.CopyFrom(span)
+    shown.status.SetInParent()
+    return shown.SerializeToString(deterministic=True)
+
+
 def test_every_trace_is_whole_by_id(server: Server, naive: NaiveStore) -> None:
     chosen = sorted(naive.traces)[:: len(naive.traces) // 25]
     assert len(chosen) >= 25
@@ -142,16 +150,15 @@ def test_every_trace_is_whole_by_id(server: Server, naive: NaiveStore) -> None:
             )
             assert reply.status_code == 200, reply.text
             got = Counter(
-                (scope_span.SerializeToString(deterministic=True), resource)
+                (one.SerializeToString(deterministic=True), resource)
                 for group in TracesData.FromString(reply.content).resource_spans
                 for resource in [group.resource.SerializeToString(deterministic=True)]
                 for scope in group.scope_spans
-                for scope_span in scope.spans
+                for one in scope.spans
             )
             assert set(got.values()) == {1}
-            assert {Counter_key[0] for Counter_key in got} == {
-                span.message.SerializeToString(deterministic=True)
-                for span in naive.traces[trace_id].spans.values()
+            assert {content for content, _ in got} == {
+                with_status(span.message) for span in naive.traces[trace_id].spans.values()
             }
 
 

@@ -89,7 +89,7 @@ def start_server(data: Path, *flags: str, log_path: Path | None = None) -> Serve
     with log_path.open("ab") as log:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "tracestore.cli.main", "serve"),
+                *(sys.executable, "-P", "-m", "tracestore.cli.main", "serve"),
                 f"--storage.path={data}",
                 "--server.http-listen-address=127.0.0.1",
                 f"--server.http-listen-port={api}",
