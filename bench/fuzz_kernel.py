@@ -28,6 +28,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import checked_kernel
 
@@ -202,6 +203,12 @@ def fuzz(arguments: argparse.Namespace) -> int:
     return 0 if done else 1
 
 
+def end_with_unraisable(error: sys.UnraisableHookArgs) -> NoReturn:
+    """End at once: an index out of bounds in a function that cannot raise would only be printed."""
+    print(f"unraisable in the kernel: {error.exc_value!r} in {error.object!r}", flush=True)
+    os._exit(70)
+
+
 def replay(path: Path) -> int:
     """Run one input: the file that ``--last`` names, or plain bytes."""
     from support.wire_oracle import assert_kernel_agrees
@@ -220,6 +227,7 @@ def main() -> int:
     checked = arguments.checked or environment.get("TRACESTORE_KERNEL_BOUNDSCHECK") == "1"
     if (checked or arguments.sanitize) and "FUZZED_BUILD" not in environment:
         return run_in_checked_build(arguments)
+    sys.unraisablehook = end_with_unraisable
     sys.path += [str(ROOT / "tests"), str(ROOT / "bench")]
     faulthandler.enable()
     built = Path(importlib.import_module("tracestore.kernel.check").__file__ or "")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from support.flat_spans import flat_spans
 from support.naive_tables import naive_tables
 from support.otlp import any_value, request, span
+from support.recordings import ONLINE_BOUTIQUE, TRAIN_TICKET, read_recording
 from support.strategies import request_bytes
 from support.table_rows import table_rows
 
@@ -69,6 +70,10 @@ def test_tables_are_those_of_the_naive_decoder(requests: list[bytes], columns_ma
     expected = naive_tables(requests, attribute_columns_max=columns_max)
     for table in Table:
         found.table(table).validate(full=True)
+        schema = found.table(table).schema
+        assert schema.equals(expected.table(table).schema, check_metadata=True)
+    for pointer in ("resource", "scope"):
+        assert found.spans[pointer].equals(expected.spans[pointer])
     assert table_rows(found) == table_rows(expected)
 
 
@@ -106,3 +111,11 @@ def test_rare_keys_share_the_overflow_column() -> None:
 
 def test_no_spans_encode_to_nothing() -> None:
     assert encode(build_tables([])) == b""
+
+
+@pytest.mark.parametrize("recording", [ONLINE_BOUTIQUE, TRAIN_TICKET])
+def test_recordings_are_read_as_the_naive_decoder_reads_them(recording: str) -> None:
+    requests = list(read_recording(recording, requests_max=6))
+    tables = build_tables(requests)
+    assert table_rows(tables) == table_rows(naive_tables(requests))
+    assert flat_spans([encode(tables)]) == flat_spans(requests)

@@ -22,6 +22,13 @@ from tracestore.model.tables import (
 
 ROWS_PER_VALUE_MAX = 256
 """A key has a column of its own if at least one row in so many carries it."""
+CELLS_PER_VALUE_MAX = 32
+CELLS_PER_ROW = 16
+"""All columns of a table have at most so many cells a value, and so many a row beside them."""
+
+CELLS_PER_ROW = 16
+CELLS_PER_VALUE_MAX = 32
+"""Columns are limited in proportion to the mean number of attributes of a row."""
 
 SCALARS = {
     "string_value": AttributeType.STRING,
@@ -136,7 +143,8 @@ def attribute_arrays(
     counts = Counter((e[0], e[1]) for row in first for e in row.values() if e[1] in ARROW_TYPE)
     frequent = [pair for pair, n in counts.items() if n * ROWS_PER_VALUE_MAX >= len(rows)]
     frequent.sort(key=lambda pair: (-counts[pair], pair[0].encode(), TYPES.index(pair[1])))
-    own = frequent[:columns_max]
+    cells_max = CELLS_PER_ROW + CELLS_PER_VALUE_MAX * counts.total() // max(len(rows), 1)
+    own = frequent[: min(columns_max, cells_max)]
     own.sort(key=lambda pair: (pair[0].encode(), -counts[pair], TYPES.index(pair[1])))
 
     made = []
