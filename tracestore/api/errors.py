@@ -97,8 +97,9 @@ def refuse(error: Exception, *, retry_after_s: float = 0.0) -> Refusal:
             delay = getattr(error, "retry_after_s", None)
             if isinstance(error, LimitExceededError):
                 delay = delay or retry_after_s
+            message = "context deadline exceeded" if kind is DeadlineError else str(error)
             return Refusal(
-                http_status=http_status, grpc_code=code, message=str(error), retry_after_s=delay
+                http_status=http_status, grpc_code=code, message=message, retry_after_s=delay
             )
     log.error("request failed", exc_info=error)
     return Refusal(http_status=500, grpc_code=Code.INTERNAL, message=INTERNAL_MESSAGE)

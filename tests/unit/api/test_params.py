@@ -75,13 +75,17 @@ REFUSALS = [
     ({"start": "5"}, "http parameter start must be before end. received start=5 end=0"),
     (
         {"end": "5"},
-        "error parsing date range: only one of start and end provided: "
-        "must provide both or neither",
+        (
+            "error parsing date range: only one of start and end provided: "
+            "must provide both or neither"
+        ),
     ),
     (
         {"since": "soon"},
-        "error parsing date range: could not parse 'since' parameter: "
-        'not a valid duration string: "soon"',
+        (
+            "error parsing date range: could not parse 'since' parameter: "
+            'not a valid duration string: "soon"'
+        ),
     ),
     (
         {"start": "1", "end": "604802"},
@@ -106,8 +110,10 @@ REFUSALS = [
     ({"tags": "a=b"}, "invalid tags: search by tags is not supported yet"),
     (
         {"q": "x" * 131_073, "start": "x"},
-        "TraceQL expression exceeds the configured maximum size of 131072 bytes, reduce the query "
-        "expression size or contact your system administrator",
+        (
+            "TraceQL expression exceeds the configured maximum size of 131072 bytes, reduce the query "
+            "expression size or contact your system administrator"
+        ),
     ),
 ]
 
@@ -120,8 +126,17 @@ def test_a_bad_parameter_is_refused_in_tempos_words(query: dict[str, str], messa
 
 @pytest.mark.parametrize(
     ("text", "duration_ns"),
-    [("100ms", 10**8), ("1.5s", 1_500_000_000), ("2h45m", 9_900 * 10**9), ("3us", 3000)]
-    + [("3µs", 3000), ("7ns", 7), ("-1s", -(10**9)), ("0", 0), (".5m", 30 * 10**9)],
+    [
+        ("100ms", 10**8),
+        ("1.5s", 1500000000),
+        ("2h45m", 9900 * 10**9),
+        ("3us", 3000),
+        ("3µs", 3000),
+        ("7ns", 7),
+        ("-1s", -(10**9)),
+        ("0", 0),
+        (".5m", 30 * 10**9),
+    ],
 )
 def test_go_durations(text: str, duration_ns: int) -> None:
     assert parse_go_duration(text) == duration_ns

@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from tracestore.codec.filters import BlockFilters
 from tracestore.kernel import FrozenSpans
 from tracestore.model.results import QueryStats
-from tracestore.model.tables import SpanTables, Table
+from tracestore.model.tables import FIXED_SCHEMA, SpanTables, Table
 from tracestore.query.source import Chunk, ColumnStatistics
+from tracestore.storage.block.dictionaries import compact_texts, one_array
 
 SPANS_PER_CHUNK = 65536
 
@@ -114,7 +115,22 @@ class LiveSource:
         return found
 
     def _all_columns(self, table: Table, start: int = 0, stop: int | None = None) -> pa.Table:
-        return self._frozen.columns(table, self._frozen.schema(table).names, start, stop)
+        """Copy rows of a table: the fixed columns, and what else has a value in one of them.
+
+        The dictionaries of a head are large; a trace takes along only the texts that it uses.
+        """
+        schema = self._frozen.schema(table)
+        rows = self._frozen.columns(table, schema.names, start, stop)
+        fixed = FIXED_SCHEMA[table].names
+        arrays, fields = [], []
+        for field, column in zip(schema, rows.columns, strict=True):
+            if field.name not in fixed and column.null_count == len(column):
+                continue
+            array = one_array(column)
+            is_text = pa.types.is_dictionary(array.type)
+            arrays.append(compact_texts(array).array if is_text else array)
+            fields.append(field)
+        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
     def _end_of(self, trace: int) -> int:
         if trace + 1 < len(self._first_span):
