@@ -1,6 +1,6 @@
 """What the kernel does in a CPU second: check, append, freeze and all columns, and how much memory.
 
-    python bench/kernel.py --spans 500000
+python bench/kernel.py --spans 500000
 """
 
 from __future__ import annotations
