@@ -111,8 +111,8 @@ REFUSALS = [
     (
         {"q": "x" * 131_073, "start": "x"},
         (
-            "TraceQL expression exceeds the configured maximum size of 131072 bytes, reduce the query "
-            "expression size or contact your system administrator"
+            "TraceQL expression exceeds the configured maximum size of 131072 bytes, reduce the "
+            "query expression size or contact your system administrator"
         ),
     ),
 ]
