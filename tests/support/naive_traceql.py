@@ -43,6 +43,8 @@ class SpanOf:
     scope_name: str
     scope_version: str
     arrival: int
+    service: str
+    """What ``rootServiceName`` is if this is the root: an array of one string does not count."""
     place: NaivePlace | None = None
 
     @property
@@ -78,8 +80,7 @@ class TraceOf:
     def root_service(self) -> str:
         if self.root is None:
             return ""
-        found = self.root.resource.get("service.name", NIL)
-        return found.value if found.type == "string" else ""
+        return self.root.service
 
 
 def signed(value: int) -> int:
@@ -122,6 +123,8 @@ def read_traces(requests: Sequence[bytes]) -> list[TraceOf]:
     for request in requests:
         for group in ExportTraceServiceRequest.FromString(request).resource_spans:
             resource = attributes_of(group.resource.attributes)
+            named = [p.value for p in group.resource.attributes if p.key == "service.name"]
+            service = named[0].string_value if named else ""
             for scoped in group.scope_spans:
                 for message in scoped.spans:
                     arrival += 1
@@ -136,6 +139,7 @@ def read_traces(requests: Sequence[bytes]) -> list[TraceOf]:
                             scoped.scope.name,
                             scoped.scope.version,
                             arrival,
+                            service,
                         ),
                     )
     return [TraceOf(trace_id, _arranged(list(own.values()))) for trace_id, own in spans.items()]

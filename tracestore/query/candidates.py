@@ -1,4 +1,4 @@
-"""One source -> the traces in it that match, newest first, and where else they may lie.
+"""One source -> the traces in it that match, and where else they may lie.
 
 Everything here is vectorised over the traces of a source; nothing is per span or per trace.
 """
@@ -23,21 +23,58 @@ from tracestore.query.scan import SourceScan, SourceTraces
 from tracestore.query.source import Chunk
 from tracestore.query.spansets import matched_traces
 
+SORTED_MIN = 256
+"""Traces that are sorted at a time, at least."""
 TIME_MAX = (1 << 64) - 1
 Rows = npt.NDArray[np.int64]
 
 
+class NewestFirst:
+    """Rows of traces by start, latest first, ties by row; sorted only as far as they are taken."""
+
+    def __init__(self, rows: Rows, start_ns: npt.NDArray[np.uint64]) -> None:
+        """Take (M,) rows, ascending, and the start of each."""
+        self._sorted = rows[:0]
+        self._rest = rows
+        self._rest_start_ns = start_ns
+
+    def get(self, position: int) -> int | None:
+        """Get the row in a place, None behind the last."""
+        while position >= len(self._sorted) and len(self._rest):
+            self._sort_more(max(SORTED_MIN, len(self._sorted)))
+        return int(self._sorted[position]) if position < len(self._sorted) else None
+
+    def _sort_more(self, count: int) -> None:
+        later = np.ones(len(self._rest), np.bool_)
+        if count < len(later):
+            place = len(later) - count
+            later = self._rest_start_ns >= np.partition(self._rest_start_ns, place)[place]
+        rows, start_ns = self._rest[later], self._rest_start_ns[later]
+        order = np.lexsort((rows, ~start_ns))
+        self._sorted = np.concatenate([self._sorted, rows[order]])
+        self._rest, self._rest_start_ns = self._rest[~later], self._rest_start_ns[~later]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matches:
-    """The matched traces of one source, newest first, ties by trace ID."""
+    """The matched traces of one source."""
 
     scan: SourceScan
+    binder: Binder
     rows: Rows
-    """(M,) rows of ``traces``."""
+    """(M,) rows of ``traces``, ascending."""
     outside: BoolArray
     """(M,) whether the spans here lie outside the time window; other parts may lie in it."""
     packed: dict[int, npt.NDArray[np.uint8] | bool]
     """Matched spans by chunk, a bit each."""
+
+    def newest_first(self) -> NewestFirst:
+        """Put the traces in order."""
+        return NewestFirst(self.rows, self.scan.traces.start_ns[self.rows])
+
+    def is_outside(self, row: int) -> bool:
+        """Tell whether a matched trace lies outside the time window, as far as it is here."""
+        return bool(self.outside[np.searchsorted(self.rows, row)])
 
     def chunk_of(self, row: int) -> Chunk:
         """Find the chunk of a trace."""
@@ -58,7 +95,8 @@ def evaluate(scan: SourceScan, plan: SearchPlan, window: TimeRange | None) -> Ma
 
     Raises: DeadlineError between chunks; what the source raises.
     """
-    condition = Binder(scan).condition(plan.filter)
+    binder = Binder(scan)
+    condition = binder.condition(plan.filter)
     if condition is NEVER:
         return None
     traces, stats = scan.traces, scan.stats
@@ -77,8 +115,8 @@ def evaluate(scan: SourceScan, plan: SearchPlan, window: TimeRange | None) -> Ma
             found.append(rows + chunk.first_trace)
             packed[chunk.index] = mask if isinstance(mask, bool) else np.packbits(mask)
     rows = np.concatenate([np.empty(0, np.int64), *found])
-    rows = rows[np.lexsort((rows, ~traces.start_ns[rows]))]
-    return Matches(scan=scan, rows=rows, outside=~is_inside(traces, window)[rows], packed=packed)
+    outside = ~is_inside(traces, window)[rows]
+    return Matches(scan=scan, binder=binder, rows=rows, outside=outside, packed=packed)
 
 
 def is_inside(traces: SourceTraces, window: TimeRange | None) -> BoolArray:
@@ -113,6 +151,7 @@ def keep_shared(matches: Matches, others: Sequence[SourceScan]) -> Matches:
     kept[outside] = shared
     return Matches(
         scan=matches.scan,
+        binder=matches.binder,
         rows=matches.rows[kept],
         outside=matches.outside[kept],
         packed=matches.packed,

@@ -80,12 +80,13 @@ def fixed_bytes(array: pa.Array) -> npt.NDArray[np.uint8]:
 
 
 def texts(array: pa.Array) -> Texts:
-    """View a column of texts; codes of nulls become -1."""
+    """View a column of texts; codes of nulls stay what they are if that is in bounds."""
     if not pa.types.is_dictionary(array.type):
         array = array.cast(pa.string()).dictionary_encode()
     valid = validity(array)
     codes = numbers(array.indices)
-    if valid is not True:
+    has_nulls = valid is not True and len(codes) > 0
+    if has_nulls and (codes.min() < 0 or codes.max() >= len(array.dictionary)):
         codes = np.where(valid, codes, np.int32(-1))
     return Texts(codes, array.dictionary, valid)
 

@@ -21,7 +21,7 @@ from traceql.operators import Operator
 from traceql.values import ValueType
 from tracestore.model.tables import AttributeType
 from tracestore.query.arithmetic import calculate, negate
-from tracestore.query.columns import attribute
+from tracestore.query.columns import attribute, validity
 from tracestore.query.masks import Mask, mask_and, mask_not, mask_or, settle
 from tracestore.query.parts import (
     NIL,
@@ -143,6 +143,15 @@ class Attribute(Expression):
             return self
         kept = tuple(column for column in self.columns if column[0] in types)
         return Attribute(self.of, self.key, kept, None)
+
+    def presence(self, scan: ChunkScan) -> Mask:
+        """Mark the rows that have the key."""
+        if self.overflow is not None or self.absent_text is not None:
+            return self.operand(scan).present
+        present: Mask = False
+        for _, name in self.columns:
+            present = mask_or(present, validity(scan.column(self.domain, name)))
+        return present
 
     def operand(self, scan: ChunkScan) -> Operand:
         columns = [(kind, scan.column(self.domain, name)) for kind, name in self.columns]
@@ -275,7 +284,10 @@ class IsNil(_Combined, Condition):
     parts: tuple[Expression]
 
     def mask(self, scan: ChunkScan) -> Mask:
-        return mask_not(self.parts[0].operand(scan).present)
+        (part,) = self.parts
+        if isinstance(part, Attribute):
+            return mask_not(part.presence(scan))
+        return mask_not(part.operand(scan).present)
 
 
 @dataclass(eq=False)

@@ -39,7 +39,7 @@ def _texts(array: pa.Array) -> Texts:
     found = texts(array)
     if found.valid is True:
         return found
-    codes = np.where(found.codes < 0, np.int32(len(found.dictionary)), found.codes)
+    codes = np.where(found.valid, found.codes, np.int32(len(found.dictionary)))
     return Texts(codes, pa.concat_arrays([found.dictionary, pa.array([""], pa.string())]), True)
 
 

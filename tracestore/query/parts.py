@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from traceql.values import ValueType
-from tracestore.query.masks import Mask, mask_and, mask_not, mask_or
+from tracestore.query.masks import Mask, mask_and, mask_not, mask_or, to_array
 
 IntArray: TypeAlias = npt.NDArray[np.signedinteger]
 Offsets: TypeAlias = npt.NDArray[np.int64]
@@ -62,7 +62,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Strings: int32 codes into ``dictionary``; -1 where there is none."""
+    """Strings: int32 codes into ``dictionary``; where not valid, -1 or any code."""
 
     codes: npt.NDArray[np.int32]
     dictionary: pa.StringArray
@@ -81,7 +81,8 @@ class Texts:
 
     def plain(self) -> pa.StringArray:
         """Look every row up: (N,) strings, null where there is none."""
-        codes = pa.array(self.codes, mask=self.codes < 0)
+        missing = None if self.valid is True else to_array(mask_not(self.valid), len(self.codes))
+        codes = pa.array(self.codes, mask=missing)
         return self.dictionary.take(codes)
 
 

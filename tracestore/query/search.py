@@ -23,6 +23,7 @@ from tracestore.model.tables import Table
 from tracestore.model.times import TimeRange
 from tracestore.query.candidates import (
     Matches,
+    NewestFirst,
     evaluate,
     keep_shared,
     latest_start_ns,
@@ -33,7 +34,7 @@ from tracestore.query.fragments import locate, read_whole
 from tracestore.query.plan import SearchPlan
 from tracestore.query.scan import SourceScan
 from tracestore.query.source import SpanSource
-from tracestore.query.spansets import Renderer
+from tracestore.query.spansets import BoundMentions, Renderer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,23 +140,25 @@ class _Search:
             if matches is None:
                 self._stats.pruned_blocks += not scan.source.is_live
                 return
-            self._line_up_next(keep_shared(matches, self._inside), 0)
+            matches = keep_shared(matches, self._inside)
+            self._line_up_next(matches, matches.newest_first(), 0)
 
         return step
 
-    def _line_up_next(self, matches: Matches, position: int) -> None:
-        if position < len(matches.rows):
-            row = int(matches.rows[position])
+    def _line_up_next(self, matches: Matches, order: NewestFirst, position: int) -> None:
+        row = order.get(position)
+        if row is not None:
             traces = matches.scan.traces
-            step = self._taking(matches, position)
+            step = self._taking(matches, order, position)
             self._line_up(int(traces.start_ns[row]), _Rank.TRACE, traces.trace_id(row), step)
 
-    def _taking(self, matches: Matches, position: int) -> _Step:
+    def _taking(self, matches: Matches, order: NewestFirst, position: int) -> _Step:
         """Take a matched trace, unless it has spans elsewhere: then the whole trace is lined up."""
 
         def step() -> _Found | None:
-            self._line_up_next(matches, position + 1)
-            row = int(matches.rows[position])
+            self._line_up_next(matches, order, position + 1)
+            row = order.get(position)
+            assert row is not None
             trace_id = matches.scan.traces.trace_id(row)
             if trace_id in self._done:
                 return None
@@ -164,7 +167,7 @@ class _Search:
             if len(located) > 1:
                 self._join([scan for scan, _ in located], trace_id)
                 return None
-            return None if matches.outside[position] else _Found(matches, row)
+            return None if matches.is_outside(row) else _Found(matches, row)
 
         return step
 
@@ -197,12 +200,15 @@ class _Search:
             chunk = one.matches.chunk_of(one.row)
             by_chunk.setdefault((id(one.matches), chunk.index), []).append(one)
         summaries: list[TraceSummary] = []
+        bound: dict[int, BoundMentions] = {}
         for group in by_chunk.values():
             matches = group[0].matches
             chunk = matches.chunk_of(group[0].row)
+            if id(matches) not in bound:
+                bound[id(matches)] = BoundMentions(matches.binder, self._plan.shown)
             renderer = Renderer(
                 matches.scan.chunk(chunk),
-                self._plan.shown,
+                bound[id(matches)],
                 spans_per_span_set=self._params.spans_per_span_set,
             )
             mask = matches.mask(chunk)

@@ -83,23 +83,27 @@ def _asked_nil(node: nodes.FieldExpression) -> list[Field]:
     return []
 
 
-class Renderer:
-    """Makes summaries of traces of one chunk."""
+class BoundMentions:
+    """What is shown of the spans of one source."""
 
-    def __init__(
-        self, scan: ChunkScan, shown: Sequence[Mention], *, spans_per_span_set: int
-    ) -> None:
-        self._scan = scan
-        self._spans_per_span_set = spans_per_span_set
-        binder = Binder(scan.of_source)
-        self._fields = _bind_mentions(binder, shown)
-        self._nil_fields = [
+    def __init__(self, binder: Binder, shown: Sequence[Mention]) -> None:
+        self.fields = _bind_mentions(binder, shown)
+        self.nil_fields = [
             (name_of(mention.field), _bind_mentions(binder, [mention]))
             for mention in shown
             if mention.asks_nil
         ]
+        self.service = binder.attribute(Scope.RESOURCE, "service.name")
+
+
+class Renderer:
+    """Makes summaries of traces of one chunk."""
+
+    def __init__(self, scan: ChunkScan, shown: BoundMentions, *, spans_per_span_set: int) -> None:
+        self._scan = scan
+        self._shown = shown
+        self._spans_per_span_set = spans_per_span_set
         self._operands: dict[Expression, Operand] = {}
-        self._service = binder.attribute(Scope.RESOURCE, "service.name")
         self._start = numbers(scan.column(Domain.SPAN, "start_time")).view(np.uint64)
 
     def summary(self, trace: int, mask: Mask) -> TraceSummary:
@@ -147,11 +151,11 @@ class Renderer:
 
     def _attributes(self, row: int) -> list[tuple[str, AttributeValue]]:
         found: list[tuple[int, str, AttributeValue]] = []
-        for level, name, bound in self._fields:
+        for level, name, bound in self._shown.fields:
             value = value_at(self._operand(bound), self._row_of(bound, row))
             if value is not None:
                 found.append((level, name, value))
-        for name, sides in self._nil_fields:
+        for name, sides in self._shown.nil_fields:
             if not any(self._is_present(bound, row) for _, _, bound in sides):
                 found.append((sides[0][0], name, NIL_TEXT))
         found.sort(key=lambda each: each[:2])
@@ -169,15 +173,15 @@ class Renderer:
         return row if bound.domain == Domain.SPAN else int(self._scan.index(bound.domain)[row])
 
     def _service_stats(self, spans: slice) -> dict[str, ServiceStats]:
-        status = self._scan.column(Domain.SPAN, "status_code")
-        failed: BoolArray = (status.fill_null(0).to_numpy() == _STATUS_ERROR)[spans]
+        status = self._scan.column(Domain.SPAN, "status_code")[spans]
+        failed: BoolArray = status.fill_null(0).to_numpy() == _STATUS_ERROR
         resource = self._scan.index(Domain.RESOURCE)[spans]
         rows, position = np.unique(resource, return_inverse=True)
         total = np.bincount(position)
         errors = np.bincount(position, weights=failed).astype(np.int64)
         named: dict[str, tuple[int, int]] = {}
         for row, spans_of, errors_of in zip(rows.tolist(), total, errors, strict=True):
-            value = value_at(self._operand(self._service), row)
+            value = value_at(self._operand(self._shown.service), row)
             name = value if isinstance(value, str) else ""
             before = named.get(name, (0, 0))
             named[name] = (before[0] + int(spans_of), before[1] + int(errors_of))
@@ -268,5 +272,6 @@ def matched_traces(
         return np.flatnonzero(span_count > 0) if mask else np.empty(0, np.int64)
     spans = np.flatnonzero(mask)
     if len(spans) * 16 < len(mask):
-        return np.unique(np.searchsorted(first_span, spans, side="right") - 1)
+        rows = np.searchsorted(first_span, spans, side="right") - 1
+        return rows[np.diff(rows, prepend=-1) > 0]
     return np.flatnonzero(np.logical_or.reduceat(mask, first_span))
