@@ -20,7 +20,7 @@ from tracestore.model.times import MILLISECOND_NS, TimeRange
 from tracestore.query.tables_source import TablesSource
 
 SLOW = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.reuse, Phase.generate],  # shrinking such cases takes minutes

@@ -65,191 +65,203 @@ def _span(
     )
 
 
-def _trace_a() -> list[ResourceSpans]:
-    gateway = {"service.name": "gateway", "env": "prod", "region": "eu", "replicas": 3}
+GATEWAY = {"service.name": "gateway", "env": "prod", "region": "eu", "replicas": 3}
+
+
+def _trace_a_gateway() -> ResourceSpans:
+    return resource_spans(
+        [
+            scope_spans(
+                [
+                    _span(
+                        "A1",
+                        "GET /checkout",
+                        "server",
+                        "ok",
+                        (0, 1000),
+                        None,
+                        {"http.code": 200, "cached": False, "env": "canary"},
+                    ),
+                    _span(
+                        "A2",
+                        "auth",
+                        "internal",
+                        "unset",
+                        (10, 90),
+                        "A1",
+                        {"retries": 0, "ratio": 0.25},
+                    ),
+                ],
+                scope="io.http",
+                version="1.2.0",
+                attributes={"lang": "go"},
+            )
+        ],
+        resource=GATEWAY,
+    )
+
+
+def _trace_a_cart() -> ResourceSpans:
     cart = {"service.name": "cart", "env": "prod", "region": "us"}
     item_events = [
         event("exception", at_ms=460, attributes={"exception.type": "Timeout", "attempt": 1}),
         event("exception", at_ms=500, attributes={"exception.type": "Fatal", "attempt": 2}),
     ]
-    return [
-        resource_spans(
-            [
-                scope_spans(
-                    [
-                        _span(
-                            "A1",
-                            "GET /checkout",
-                            "server",
-                            "ok",
-                            (0, 1000),
-                            None,
-                            {"http.code": 200, "cached": False, "env": "canary"},
-                        ),
-                        _span(
-                            "A2",
-                            "auth",
-                            "internal",
-                            "unset",
-                            (10, 90),
-                            "A1",
-                            {"retries": 0, "ratio": 0.25},
-                        ),
-                    ],
-                    scope="io.http",
-                    version="1.2.0",
-                    attributes={"lang": "go"},
-                )
-            ],
-            resource=gateway,
-        ),
-        resource_spans(
-            [
-                scope_spans(
-                    [
-                        _span(
-                            "A3",
-                            "POST /cart",
-                            "server",
-                            "ok",
-                            (120, 400),
-                            "A1",
-                            {"http.code": 200, "tags": ["red", "blue"], "sizes": [1, 5, 9]},
-                        ),
-                        _span(
-                            "A4",
-                            "SELECT cart",
-                            "client",
-                            "ok",
-                            (150, 100),
-                            "A3",
-                            {"db.system": "postgresql", "rows": 12},
-                        ),
-                        _span(
-                            "A5",
-                            "SELECT item",
-                            "client",
-                            "error",
-                            (260, 250),
-                            "A3",
-                            {"db.system": "postgresql", "rows": 0, "retries": 2},
-                            status_message="timeout",
-                            events=item_events,
-                        ),
-                    ],
-                    scope="io.http",
-                    version="2.0.0",
-                )
-            ],
-            resource=cart,
-        ),
-        resource_spans(
-            [
-                scope_spans(
-                    [
-                        _span(
-                            "A6",
-                            "charge",
-                            "client",
-                            "error",
-                            (550, 400),
-                            "A1",
-                            {"amount": 19.99, "currency": "EUR", "tags": ["red"]},
-                        ),
-                        _span(
-                            "A7",
-                            "charge",
-                            "server",
-                            "error",
-                            (600, 300),
-                            "A6",
-                            {"http.code": "402", "cached": True},
-                            status_message="declined",
-                        ),
-                        _span("A8", "audit", "producer", "unset", (880, 10), "A7", {"note": "nil"}),
-                    ],
-                    scope="",
-                )
-            ],
-            resource={"service.name": "payment", "env": "stage"},
-        ),
-    ]
+    return resource_spans(
+        [
+            scope_spans(
+                [
+                    _span(
+                        "A3",
+                        "POST /cart",
+                        "server",
+                        "ok",
+                        (120, 400),
+                        "A1",
+                        {"http.code": 200, "tags": ["red", "blue"], "sizes": [1, 5, 9]},
+                    ),
+                    _span(
+                        "A4",
+                        "SELECT cart",
+                        "client",
+                        "ok",
+                        (150, 100),
+                        "A3",
+                        {"db.system": "postgresql", "rows": 12},
+                    ),
+                    _span(
+                        "A5",
+                        "SELECT item",
+                        "client",
+                        "error",
+                        (260, 250),
+                        "A3",
+                        {"db.system": "postgresql", "rows": 0, "retries": 2},
+                        status_message="timeout",
+                        events=item_events,
+                    ),
+                ],
+                scope="io.http",
+                version="2.0.0",
+            )
+        ],
+        resource=cart,
+    )
 
 
-def _trace_b() -> list[ResourceSpans]:
-    gateway = {"service.name": "gateway", "env": "prod", "region": "eu", "replicas": 3}
+def _trace_a_payment() -> ResourceSpans:
+    return resource_spans(
+        [
+            scope_spans(
+                [
+                    _span(
+                        "A6",
+                        "charge",
+                        "client",
+                        "error",
+                        (550, 400),
+                        "A1",
+                        {"amount": 19.99, "currency": "EUR", "tags": ["red"]},
+                    ),
+                    _span(
+                        "A7",
+                        "charge",
+                        "server",
+                        "error",
+                        (600, 300),
+                        "A6",
+                        {"http.code": "402", "cached": True},
+                        status_message="declined",
+                    ),
+                    _span("A8", "audit", "producer", "unset", (880, 10), "A7", {"note": "nil"}),
+                ],
+                scope="",
+            )
+        ],
+        resource={"service.name": "payment", "env": "stage"},
+    )
+
+
+def _trace_a() -> list[ResourceSpans]:
+    return [_trace_a_gateway(), _trace_a_cart(), _trace_a_payment()]
+
+
+def _trace_b_gateway() -> ResourceSpans:
+    return resource_spans(
+        [
+            scope_spans(
+                [
+                    _span(
+                        "B1",
+                        "GET /search",
+                        "server",
+                        "ok",
+                        (30000, 2000),
+                        None,
+                        {"http.code": 404, "cached": True},
+                    ),
+                    _span("B2", "auth", "internal", "unset", (30010, 100), "B1", {"retries": 1}),
+                ],
+                scope="io.http",
+                version="1.2.0",
+                attributes={"lang": "go"},
+            )
+        ],
+        resource=GATEWAY,
+    )
+
+
+def _trace_b_search() -> ResourceSpans:
     query_events = [
         event("retry", at_ms=30300, attributes={"attempt": 1}),
         event("exception", at_ms=31600, attributes={"exception.type": "IO"}),
     ]
     query = {"http.code": 500, "retries": 3, "ratio": 1.5, "tags": ["green", "blue"]}
-    return [
-        resource_spans(
-            [
-                scope_spans(
-                    [
-                        _span(
-                            "B1",
-                            "GET /search",
-                            "server",
-                            "ok",
-                            (30000, 2000),
-                            None,
-                            {"http.code": 404, "cached": True},
-                        ),
-                        _span(
-                            "B2", "auth", "internal", "unset", (30010, 100), "B1", {"retries": 1}
-                        ),
-                    ],
-                    scope="io.http",
-                    version="1.2.0",
-                    attributes={"lang": "go"},
-                )
-            ],
-            resource=gateway,
-        ),
-        resource_spans(
-            [
-                scope_spans(
-                    [
-                        _span(
-                            "B3",
-                            "query",
-                            "client",
-                            "error",
-                            (30200, 1500),
-                            "B1",
-                            query,
-                            events=query_events,
-                        ),
-                        _span("B4", "shard", "server", "ok", (30300, 300), "B3", {"sizes": [2, 4]}),
-                        _span(
-                            "B5",
-                            "shard",
-                            "server",
-                            "ok",
-                            (30700, 200),
-                            "bfffffffffffffff",
-                            {"http.code": 200.0},
-                        ),
-                        _span(
-                            "B6",
-                            "scan",
-                            "internal",
-                            "unset",
-                            (30750, 100),
-                            "B5",
-                            {"empty": [], "blob": {"k": 1}},
-                        ),
-                    ],
-                    scope="io.grpc",
-                    version="0.9",
-                    attributes={"lang": "java", "stable": True},
-                )
-            ],
-            resource={"service.name": "search", "env": "prod", "region": "eu"},
-        ),
-    ]
+    return resource_spans(
+        [
+            scope_spans(
+                [
+                    _span(
+                        "B3",
+                        "query",
+                        "client",
+                        "error",
+                        (30200, 1500),
+                        "B1",
+                        query,
+                        events=query_events,
+                    ),
+                    _span("B4", "shard", "server", "ok", (30300, 300), "B3", {"sizes": [2, 4]}),
+                    _span(
+                        "B5",
+                        "shard",
+                        "server",
+                        "ok",
+                        (30700, 200),
+                        "bfffffffffffffff",
+                        {"http.code": 200.0},
+                    ),
+                    _span(
+                        "B6",
+                        "scan",
+                        "internal",
+                        "unset",
+                        (30750, 100),
+                        "B5",
+                        {"empty": [], "blob": {"k": 1}},
+                    ),
+                ],
+                scope="io.grpc",
+                version="0.9",
+                attributes={"lang": "java", "stable": True},
+            )
+        ],
+        resource={"service.name": "search", "env": "prod", "region": "eu"},
+    )
+
+
+def _trace_b() -> list[ResourceSpans]:
+    return [_trace_b_gateway(), _trace_b_search()]
 
 
 def _trace_c() -> list[ResourceSpans]:

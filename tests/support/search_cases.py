@@ -1,4 +1,4 @@
-"""Hypothesis strategies: small traces and queries that share their values, so that matches happen."""
+"""Strategies: small traces, and queries that share their values, so that matches happen."""
 
 from __future__ import annotations
 
