@@ -74,7 +74,7 @@ cdef int roll_back(Head* head, const Mark* mark) except -1 nogil:
     for i in range(ROW_TABLES):
         head.rows[i].size = mark.rows[i]
         truncate_attributes(&head.attributes[i], <int32_t>mark.rows[i])
-    truncate_texts(&head.hash_key, &head.trace_ids, mark.traces)
-    truncate_texts(&head.hash_key, &head.resources, <int32_t>mark.rows[RESOURCES])
-    truncate_texts(&head.hash_key, &head.scopes, <int32_t>mark.rows[SCOPES])
+    truncate_texts(&head.trace_ids, mark.traces)
+    truncate_texts(&head.resources, <int32_t>mark.rows[RESOURCES])
+    truncate_texts(&head.scopes, <int32_t>mark.rows[SCOPES])
     return 0

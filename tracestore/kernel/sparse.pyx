@@ -303,6 +303,8 @@ cdef int push_items(SparseColumn* c, Wire p, Wire end) except -1 nogil:
         read_value(field.data, field.end, &element)
         free_value(&element)  # the members that come here are no joined ones
         if c.type == TYPE_STRINGS:
+            if element.member != STRING_VALUE:  # the bytes changed since they were classified
+                continue
             add_text(&c.texts, element.data, element.end - element.data)
         else:
             if c.items_size == SIZE_MAX:

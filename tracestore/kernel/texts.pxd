@@ -1,7 +1,7 @@
 """Growing memory, and texts that are stored once and known by a number.
 
-``Texts`` is laid out as Arrow lays out a string array, so that a dictionary is copied out as it is. Its
-hash is keyed (``set_hash_key``), since senders choose the texts.
+``Texts`` is laid out as Arrow lays out a string array, so that a dictionary is copied out as it
+is. Its hash is keyed, since senders choose the texts.
 
 Source: the wyhash family of hashes, https://github.com/wangyi-fudan/wyhash, for inputs of any length.
 """
@@ -144,23 +144,27 @@ cdef inline int32_t add_text(Texts* texts, Wire p, int64_t size) except -1 nogil
     return number
 
 
-cdef inline int rehash(const HashKey* key, Texts* texts, uint64_t slots) except -1 nogil:
-    """Build the hash table anew with ``slots`` places, a power of two."""
+cdef inline int rehash(Texts* texts, uint64_t slots) except -1 nogil:
+    """Build the hash table anew with ``slots`` places, a power of two, for the texts there are."""
     cdef uint64_t* made = <uint64_t*>calloc(slots, sizeof(uint64_t))
-    cdef uint64_t hash
+    cdef uint64_t mask = slots - 1
     cdef uint64_t at
-    cdef int32_t number
+    cdef uint64_t i
+    cdef uint64_t slot
     if made == NULL:
         return refuse_memory()
+    if texts.slots != NULL:
+        for i in range(<uint64_t>texts.mask + 1):
+            slot = texts.slots[i]
+            if slot == 0 or <uint32_t>slot > <uint32_t>texts.count:
+                continue
+            at = slot >> 32 & mask
+            while made[at]:
+                at = (at + 1) & mask
+            made[at] = slot
     free(texts.slots)
     texts.slots = made
-    texts.mask = <uint32_t>(slots - 1)
-    for number in range(texts.count):
-        hash = hash_bytes(key, text_start(texts, number), text_size(texts, number)) >> 32
-        at = hash & texts.mask
-        while made[at]:
-            at = (at + 1) & texts.mask
-        made[at] = hash << 32 | <uint32_t>(number + 1)
+    texts.mask = <uint32_t>mask
     return 0
 
 
@@ -186,8 +190,8 @@ cdef inline int32_t intern(const HashKey* key, Texts* texts, Wire p, int64_t siz
     cdef uint64_t at
     cdef uint64_t slot
     cdef int32_t number
-    if texts.slots == NULL or <uint64_t>texts.count * 4 >= 3 * (<uint64_t>texts.mask + 1):
-        rehash(key, texts, 8 if texts.slots == NULL else 2 * (<uint64_t>texts.mask + 1))
+    if texts.slots == NULL or <uint64_t>texts.count * 8 >= 5 * (<uint64_t>texts.mask + 1):
+        rehash(texts, 8 if texts.slots == NULL else 2 * (<uint64_t>texts.mask + 1))
     at = hash & texts.mask
     while True:
         slot = texts.slots[at]
@@ -202,13 +206,13 @@ cdef inline int32_t intern(const HashKey* key, Texts* texts, Wire p, int64_t siz
         at = (at + 1) & texts.mask
 
 
-cdef inline int truncate_texts(const HashKey* key, Texts* texts, int32_t count) except -1 nogil:
+cdef inline int truncate_texts(Texts* texts, int32_t count) except -1 nogil:
     """Forget the texts from ``count`` on."""
     if count == texts.count:
         return 0
     texts.count = count
     if texts.slots != NULL:
-        rehash(key, texts, <uint64_t>texts.mask + 1)
+        rehash(texts, <uint64_t>texts.mask + 1)
     return 0
 
 
