@@ -1,4 +1,4 @@
-"""The compiled kernel: everything that touches every byte of every span. Interface: ``__init__.pyi``."""
+"""The compiled kernel: what touches every byte of every span. Interface: ``__init__.pyi``."""
 
 from tracestore.kernel.arrange import Arrangement, arrange, compact_codes
 from tracestore.kernel.builder import SpanBuilder, build_tables
