@@ -40,6 +40,18 @@ cdef struct Entry:  # a value without a column
     uint64_t value  # of int, float and bool; of others the place in ``pool``: size, then bytes
 
 
+cdef struct Pending:  # a string whose number is not yet known
+    int32_t column
+    int32_t at
+    uint64_t hash
+    Wire data
+    int64_t size
+
+
+cdef enum:
+    PENDING_MAX = 32
+
+
 cdef struct Attributes:  # of all rows of one table
     HashKey hash_key
     Texts key_texts
@@ -59,6 +71,8 @@ cdef struct Attributes:  # of all rows of one table
     int32_t sequence_size
     int64_t sequence_capacity
     Bytes scratch
+    Pending[PENDING_MAX] pending
+    int32_t pending_size
 
 
 cdef void init_attributes(Attributes* a, const HashKey* hash_key) noexcept nogil

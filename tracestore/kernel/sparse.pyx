@@ -17,7 +17,10 @@ from tracestore.kernel.texts cimport (
     find_text,
     free_texts,
     grow,
+    hash_bytes,
     intern,
+    intern_hashed,
+    prefetch,
     put,
     refuse_size,
     text_equals,
@@ -66,10 +69,12 @@ cdef void init_attributes(Attributes* a, const HashKey* hash_key) noexcept nogil
 
 cdef void begin_row(Attributes* a) noexcept nogil:
     a.sequence_size = 0
+    a.pending_size = 0
 
 
 cdef int32_t end_row(Attributes* a) except -2 nogil:
     """Get the number of the row's sequence of keys, -1 if there are fewer than two."""
+    settle(a)
     if a.sequence_size < 2:
         return -1
     return intern(
@@ -81,6 +86,7 @@ cdef int append_attribute(Attributes* a, int32_t row, Wire p, Wire end) except -
     """Take one KeyValue of the row at hand."""
     cdef Pair pair
     cdef int32_t key
+    cdef bint is_lasting
     read_pair(p, end, &pair)
     try:
         key = number_key(a, pair.key, pair.key_end - pair.key)
@@ -94,20 +100,23 @@ cdef int append_attribute(Attributes* a, int32_t row, Wire p, Wire end) except -
             return add(a, row, key, TYPE_KEY_VALUE, 0, a.scratch.data, a.scratch.size)
         if pair.value == NULL:
             return add(a, row, key, TYPE_NONE, 0, NULL, 0)
-        return append_value(a, row, key, pair.value, pair.value_end)
+        is_lasting = pair.joined.data == NULL  # else the value lies in what is freed here
+        return append_value(a, row, key, pair.value, pair.value_end, is_lasting)
     finally:
         free_pair(&pair)
 
 
 cdef inline int append_value(
-    Attributes* a, int32_t row, int32_t key, Wire p, Wire end
+    Attributes* a, int32_t row, int32_t key, Wire p, Wire end, bint is_lasting
 ) except -1 nogil:
     cdef Value value
+    cdef int64_t size
     cdef int type
     read_value(p, end, &value)
     try:
         if value.member == STRING_VALUE:
-            return add(a, row, key, TYPE_STRING, 0, value.data, value.end - value.data)
+            size = value.end - value.data
+            return add(a, row, key, TYPE_STRING, 0, value.data, size, is_lasting)
         if BOOL_VALUE <= value.member <= DOUBLE_VALUE:
             return add(a, row, key, scalar_type(value.member), value.number, NULL, 0)
         type = classify(&value)
@@ -144,9 +153,21 @@ cdef inline int32_t number_key(Attributes* a, Wire p, int64_t size) except -1 no
 
 
 cdef inline int add(
-    Attributes* a, int32_t row, int32_t key, int type, uint64_t number, Wire data, int64_t size
+    Attributes* a,
+    int32_t row,
+    int32_t key,
+    int type,
+    uint64_t number,
+    Wire data,
+    int64_t size,
+    bint is_lasting = False,
 ) except -1 nogil:
-    """Put a value where it belongs; ``data`` is text, bytes, JSON or an ArrayValue, by type."""
+    """Put a value where it belongs.
+
+    Args:
+        data: text, bytes, JSON or an ArrayValue, by type.
+        is_lasting: of a string: ``data`` stays where it is until the end of the row.
+    """
     cdef Key* known = &a.keys[key]
     cdef bint repeats = known.last_row == row
     known.last_row = row
@@ -156,6 +177,8 @@ cdef inline int add(
         if known.waiting < PROMOTED_AT:
             return add_entry(a, row, key, type, False, number, data, size)
         promote(a, key)
+    if is_lasting:
+        return push_later(a, get_column(a, key, type), row, data, size)
     return push(&a.hash_key, &a.columns[get_column(a, key, type)], row, number, data, size)
 
 
@@ -251,6 +274,51 @@ cdef inline int32_t get_column(Attributes* a, int32_t key, int type) except -1 n
         a.keys[key].column = at
     a.columns_size += 1
     return at
+
+
+cdef inline int push_later(
+    Attributes* a, int32_t number, int32_t row, Wire data, int64_t size
+) except -1 nogil:
+    """Append a string of which only the hash is looked at now, while its slot is on its way here.
+
+    Dictionaries are larger than the caches: the strings of a row are settled together.
+    """
+    cdef SparseColumn* c = &a.columns[number]
+    cdef Pending* pending
+    if a.pending_size == PENDING_MAX:
+        settle(a)
+    if c.size == c.capacity:
+        grow_column(c)
+    pending = &a.pending[a.pending_size]
+    pending.column, pending.at, pending.data, pending.size = number, c.size, data, size
+    pending.hash = hash_bytes(&a.hash_key, data, size) >> 32
+    if c.texts.slots != NULL:
+        prefetch(&c.texts.slots[pending.hash & c.texts.mask])
+    c.rows[c.size] = row
+    c.codes[c.size] = 0
+    c.size += 1
+    a.pending_size += 1
+    return 0
+
+
+cdef int settle(Attributes* a) except -1 nogil:
+    """Give the pending strings their numbers."""
+    cdef Pending* pending
+    cdef SparseColumn* c
+    cdef uint32_t number
+    cdef int32_t i
+    for i in range(a.pending_size):
+        c = &a.columns[a.pending[i].column]
+        if c.texts.slots != NULL:
+            number = <uint32_t>c.texts.slots[a.pending[i].hash & c.texts.mask]
+            if number:
+                prefetch(&c.texts.ends[number - 1])
+    for i in range(a.pending_size):
+        pending = &a.pending[i]
+        c = &a.columns[pending.column]
+        c.codes[pending.at] = intern_hashed(&c.texts, pending.hash, pending.data, pending.size)
+    a.pending_size = 0
+    return 0
 
 
 cdef inline int push(
@@ -389,6 +457,7 @@ cdef int truncate_attributes(Attributes* a, int32_t rows) except -1 nogil:
             known.logged = a.log[a.log_size].previous
             known.waiting -= 1
     a.sequence_size = 0
+    a.pending_size = 0
     return 0
 
 

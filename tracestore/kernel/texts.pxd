@@ -20,6 +20,7 @@ cdef extern from *:
     }
     """
     uint64_t mix "tracestore_mix"(uint64_t a, uint64_t b) noexcept nogil
+    void prefetch "__builtin_prefetch"(const void* place) noexcept nogil
 
 
 cdef struct HashKey:
@@ -186,7 +187,11 @@ cdef inline int32_t find_text(const HashKey* key, Texts* texts, Wire p, int64_t 
 
 cdef inline int32_t intern(const HashKey* key, Texts* texts, Wire p, int64_t size) except -1 nogil:
     """Get the number of a text, which is appended if it is new."""
-    cdef uint64_t hash = hash_bytes(key, p, size) >> 32
+    return intern_hashed(texts, hash_bytes(key, p, size) >> 32, p, size)
+
+
+cdef inline int32_t intern_hashed(Texts* texts, uint64_t hash, Wire p, int64_t size) except -1 nogil:
+    """Do the same with the upper half of the hash at hand."""
     cdef uint64_t at
     cdef uint64_t slot
     cdef int32_t number
