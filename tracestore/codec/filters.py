@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -182,6 +183,12 @@ def parse_value(text: str, kind: AttributeType) -> FilterValue:
     return text
 
 
+def hash_trace_ids(ids: npt.NDArray[np.bytes_]) -> npt.NDArray[np.uint64]:
+    """Hash IDs as the filter over trace IDs does. Args: ids: (K,) S16."""
+    content = pa.py_buffer(np.ascontiguousarray(ids))
+    return hash64(pa.FixedSizeBinaryArray.from_buffers(TRACE_ID, len(ids), [None, content]))
+
+
 class BlockFilters:
     """The filters of one block. Immutable."""
 
@@ -212,8 +219,15 @@ class BlockFilters:
 
     def may_contain_trace(self, trace_id: bytes) -> bool:
         """Tell whether the trace may be in the block; False is certain."""
-        bloom = self._blooms[self._rows[Subject.TRACE_ID, None, None, None]]
-        return bool(probe_bloom(bloom, hash64(pa.array([trace_id], TRACE_ID)))[0])
+        return bool(self.may_contain_traces(hash64(pa.array([trace_id], TRACE_ID)))[0])
+
+    def may_contain_traces(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Tell of many traces whether they may be in the block; False is certain.
+
+        Args:
+            hashes: (K,) of ``hash_trace_ids``.
+        """
+        return probe_bloom(self._blooms[self._rows[Subject.TRACE_ID, None, None, None]], hashes)
 
     def column(
         self, scope: AttributeScope | None, key: str, kind: AttributeType

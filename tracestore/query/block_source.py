@@ -12,7 +12,7 @@ from tracestore.model.results import QueryStats
 from tracestore.model.tables import SpanTables, Table
 from tracestore.query.source import Chunk, ColumnStatistics
 from tracestore.storage.block.cache import BlockCache
-from tracestore.storage.block.lookup import find_trace
+from tracestore.storage.block.lookup import find_trace, find_traces
 from tracestore.storage.block.reader import BlockReader
 from tracestore.storage.block.writer import ALIGNED
 from tracestore.storage.objects.interface import ObjectStore
@@ -97,3 +97,6 @@ class BlockSource:
 
     def find_trace(self, trace_id: bytes, stats: QueryStats) -> SpanTables | None:
         return find_trace(self._reader, trace_id, stats)
+
+    def find_traces(self, trace_ids: Sequence[bytes], stats: QueryStats) -> list[SpanTables]:
+        return find_traces(self._reader, trace_ids, stats)

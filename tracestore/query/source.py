@@ -87,3 +87,9 @@ class SpanSource(Protocol):
 
     def find_trace(self, trace_id: bytes, stats: QueryStats) -> SpanTables | None:
         """Get one trace as tables of its own (rows renumbered from 0), or None."""
+
+    def find_traces(self, trace_ids: Sequence[bytes], stats: QueryStats) -> list[SpanTables]:
+        """Get traces in one pass over the columns: those that are there, in any number of tables.
+
+        Whole traces in each, rows renumbered from 0.
+        """

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tracestore.codec.filters import BlockFilters
 from tracestore.model.results import QueryStats
 from tracestore.model.tables import SpanTables, Table
 from tracestore.query.source import Chunk, ColumnStatistics
+from tracestore.storage.block.cut import TraceRows, cut_traces, take_rows
 
 SPANS_PER_CHUNK = 65536
 
@@ -88,12 +89,29 @@ class TablesSource:
         return None
 
     def find_trace(self, trace_id: bytes, stats: QueryStats) -> SpanTables | None:
-        ids = self._tables.traces["trace_id"].to_pylist()
-        if trace_id not in ids:
-            return None
-        found = one_trace(self._tables, ids.index(trace_id))
+        found = self.find_traces([trace_id], stats)
+        return found[0] if found else None
+
+    def find_traces(self, trace_ids: Sequence[bytes], stats: QueryStats) -> list[SpanTables]:
+        traces = self._tables.traces
+        ids = traces["trace_id"].to_pylist()
+        known = {trace_id: row for row, trace_id in enumerate(ids)}
+        rows = np.array(sorted({known[one] for one in trace_ids if one in known}), np.int64)
+        if len(rows) == 0:
+            return []
+        first_span, span_count = (
+            traces[name].to_numpy()[rows].astype(np.int64) for name in ("first_span", "span_count")
+        )
+        places = TraceRows(rows=rows, first_span=first_span, span_count=span_count)
+        found = cut_traces(places, self._take, self._owners)
         stats.inspected_bytes += found.nbytes
-        return found
+        return [found]
+
+    def _take(self, table: Table, rows: npt.NDArray[np.int64]) -> pa.Table:
+        return take_rows(self._tables.table(table), rows, table)
+
+    def _owners(self, table: Table) -> npt.NDArray[np.int64]:
+        return self._tables.table(table)["span"].to_numpy().astype(np.int64, copy=False)
 
     def _rows_of(self, table: Table, chunk: Chunk) -> tuple[int, int]:
         match table:
@@ -128,31 +146,3 @@ def _cut_chunks(traces: pa.Table, spans_per_chunk: int) -> tuple[Chunk, ...]:
             )
             first_span, first_trace, spans = first_span + spans, trace + 1, 0
     return tuple(chunks)
-
-
-def one_trace(tables: SpanTables, trace: int) -> SpanTables:
-    """Cut the trace in row ``trace`` of ``traces`` out; row numbers begin at 0, resources stay."""
-    row = tables.traces.slice(trace, 1)
-    first = int(row["first_span"][0].as_py())
-    count = int(row["span_count"][0].as_py())
-    spans = tables.spans.slice(first, count)
-    owned = {}
-    for name in (Table.EVENTS, Table.LINKS):
-        table = tables.table(name)
-        start, stop = np.searchsorted(table["span"].to_numpy(), [first, first + count])
-        owned[name.value] = _renumber(table.slice(int(start), int(stop - start)), "span", first)
-    row = _renumber(_renumber(row, "first_span", first), "root_span", first)
-    return SpanTables(
-        spans=_renumber(spans, "trace", trace),
-        traces=row,
-        resources=tables.resources,
-        scopes=tables.scopes,
-        **owned,
-    )
-
-
-def _renumber(table: pa.Table, column: str, first: int) -> pa.Table:
-    index = table.schema.get_field_index(column)
-    field = table.schema.field(index)
-    numbers = pc.subtract(table[column], pa.scalar(first, field.type))
-    return table.set_column(index, field, numbers)

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tracestore.codec.filters import BlockFilters
 from tracestore.kernel import FrozenSpans
 from tracestore.model.results import QueryStats
-from tracestore.model.tables import FIXED_SCHEMA, SpanTables, Table
+from tracestore.model.tables import SpanTables, Table
 from tracestore.query.source import Chunk, ColumnStatistics
-from tracestore.storage.block.dictionaries import compact_texts, one_array
+from tracestore.storage.block.cut import TraceRows, cut_traces, take_rows
 
 SPANS_PER_CHUNK = 65536
 
@@ -93,49 +92,29 @@ class LiveSource:
         return None
 
     def find_trace(self, trace_id: bytes, stats: QueryStats) -> SpanTables | None:
-        trace = self._frozen.find_trace(trace_id)
-        if trace is None:
-            return None
-        first = int(self._first_span[trace])
-        stop = self._end_of(trace)
-        tables = {
-            Table.SPANS: self._all_columns(Table.SPANS, first, stop),
-            Table.TRACES: self._all_columns(Table.TRACES, trace, trace + 1),
-            Table.RESOURCES: self._all_columns(Table.RESOURCES),
-            Table.SCOPES: self._all_columns(Table.SCOPES),
-        }
-        tables[Table.SPANS] = _renumber(tables[Table.SPANS], "trace", trace)
-        for column in ("first_span", "root_span"):
-            tables[Table.TRACES] = _renumber(tables[Table.TRACES], column, first)
-        for table in (Table.EVENTS, Table.LINKS):
-            rows = self._all_columns(table, *self._owned_rows(table, first, stop))
-            tables[table] = _renumber(rows, "span", first)
-        found = SpanTables(**{table.value: rows for table, rows in tables.items()})
+        found = self.find_traces([trace_id], stats)
+        return found[0] if found else None
+
+    def find_traces(self, trace_ids: Sequence[bytes], stats: QueryStats) -> list[SpanTables]:
+        rows = {self._frozen.find_trace(trace_id) for trace_id in trace_ids}
+        trace = np.array(sorted(row for row in rows if row is not None), np.int64)
+        if len(trace) == 0:
+            return []
+        first = self._first_span[trace]
+        ends = np.append(self._first_span, self._frozen.rows(Table.SPANS))
+        places = TraceRows(rows=trace, first_span=first, span_count=ends[trace + 1] - first)
+        found = cut_traces(places, self._take, self._owners)
         stats.inspected_bytes += found.nbytes
-        return found
+        return [found]
 
-    def _all_columns(self, table: Table, start: int = 0, stop: int | None = None) -> pa.Table:
-        """Copy rows of a table: the fixed columns, and what else has a value in one of them.
+    def _take(self, table: Table, rows: npt.NDArray[np.int64]) -> pa.Table:
+        """Copy rows of a table; of the large dictionaries of a head, the texts that they use."""
+        names = self._frozen.schema(table).names
+        start, stop = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+        return take_rows(self._frozen.columns(table, names, start, stop), rows - start, table)
 
-        The dictionaries of a head are large; a trace takes along only the texts that it uses.
-        """
-        schema = self._frozen.schema(table)
-        rows = self._frozen.columns(table, schema.names, start, stop)
-        fixed = FIXED_SCHEMA[table].names
-        arrays, fields = [], []
-        for field, column in zip(schema, rows.columns, strict=True):
-            if field.name not in fixed and column.null_count == len(column):
-                continue
-            array = one_array(column)
-            is_text = pa.types.is_dictionary(array.type)
-            arrays.append(compact_texts(array).array if is_text else array)
-            fields.append(field)
-        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-
-    def _end_of(self, trace: int) -> int:
-        if trace + 1 < len(self._first_span):
-            return int(self._first_span[trace + 1])
-        return self._frozen.rows(Table.SPANS)
+    def _owners(self, table: Table) -> npt.NDArray[np.int64]:
+        return _int64(self._frozen.columns(table, ["span"]), "span")
 
     def _rows_of(self, table: Table, chunk: Chunk) -> tuple[int, int]:
         if table is Table.SPANS:
@@ -147,7 +126,7 @@ class LiveSource:
 
     def _owned_rows(self, table: Table, first: int, stop: int) -> tuple[int, int]:
         """Find the events or links of a range of spans."""
-        owner = _int64(self._frozen.columns(table, ["span"]), "span")
+        owner = self._owners(table)
         begin, end = np.searchsorted(owner, [first, stop])
         return int(begin), int(end)
 
@@ -180,11 +159,3 @@ def _int64(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
     column = table.column(name).combine_chunks()
     numbers: npt.NDArray[np.int64] = column.view(pa.int64()).to_numpy()
     return numbers
-
-
-def _renumber(table: pa.Table, column: str, first: int) -> pa.Table:
-    """Count a column of row numbers from ``first``."""
-    index = table.schema.get_field_index(column)
-    field = table.schema.field(index)
-    numbers = pc.subtract(table.column(index), pa.scalar(first, field.type))
-    return table.set_column(index, field, numbers)
