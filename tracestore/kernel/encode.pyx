@@ -6,6 +6,8 @@ that were present are written even if empty. The loop over spans is C and runs w
 Source: opentelemetry-proto, trace/v1/trace.proto, common/v1/common.proto, resource/v1/resource.proto.
 """
 
+import numpy as np
+
 from tracestore.errors import CorruptionError
 from tracestore.kernel.any_value import encode_entity_refs
 from tracestore.model import tables
@@ -265,10 +267,43 @@ cdef int write_scope(Rows scopes, Writer* out, Py_ssize_t row) except -1 nogil:
     return end(out, start, PART_GUESS)
 
 
+cdef class Owners:
+    """Resources or scopes as encoded messages; each is encoded when a span first needs it."""
+
+    cdef Rows rows
+    cdef Writer messages
+    cdef int64_t[::1] begins, ends
+    cdef bint are_resources
+
+    def __cinit__(self, Rows rows, bint are_resources):
+        self.rows = rows
+        self.are_resources = are_resources
+        self.begins = np.full(rows.count, -1, np.int64)
+        self.ends = np.empty(rows.count, np.int64)
+        memset(&self.messages, 0, sizeof(self.messages))
+
+    def __dealloc__(self):
+        free(self.messages.data)
+
+    cdef int put(self, Writer* out, Py_ssize_t row) except -1 nogil:
+        """Write the field that holds the resource or scope, nothing if it is absent."""
+        if self.begins[row] < 0:
+            self.begins[row] = self.messages.size
+            if self.are_resources:
+                write_resource(self.rows, &self.messages, row)
+            else:
+                write_scope(self.rows, &self.messages, row)
+            self.ends[row] = self.messages.size
+        return put_bytes(
+            out, self.messages.data + self.begins[row], self.ends[row] - self.begins[row]
+        )
+
+
 cdef class Encoder:
     """The tables bound for reading, and how far their events and links are written."""
 
-    cdef Rows spans, events, links, resources, scopes
+    cdef Rows spans, events, links
+    cdef Owners resources, scopes
     cdef Py_ssize_t next_event, next_link
     cdef Writer out
 
@@ -276,8 +311,10 @@ cdef class Encoder:
         self.spans = Rows(source, tables.Table.SPANS, SPAN_COLUMNS, SPAN_ATTRIBUTES)
         self.events = Rows(source, tables.Table.EVENTS, EVENT_COLUMNS, EVENT_ATTRIBUTES)
         self.links = Rows(source, tables.Table.LINKS, LINK_COLUMNS, LINK_ATTRIBUTES)
-        self.resources = Rows(source, tables.Table.RESOURCES, RESOURCE_COLUMNS, RESOURCE_ATTRIBUTES)
-        self.scopes = Rows(source, tables.Table.SCOPES, SCOPE_COLUMNS, SCOPE_ATTRIBUTES)
+        resources = Rows(source, tables.Table.RESOURCES, RESOURCE_COLUMNS, RESOURCE_ATTRIBUTES)
+        scopes = Rows(source, tables.Table.SCOPES, SCOPE_COLUMNS, SCOPE_ATTRIBUTES)
+        self.resources = Owners(resources, True)
+        self.scopes = Owners(scopes, False)
         self.events.check_spans(self.spans.count)
         self.links.check_spans(self.spans.count)
         memset(&self.out, 0, sizeof(self.out))
@@ -298,26 +335,26 @@ cdef class Encoder:
         cdef Py_ssize_t row, group = 0, scope_group = 0
         cdef int32_t resource = -1, scope = -1, its_resource, its_scope
         for row in range(self.spans.count):
-            its_resource = self.pointed_to(S_RESOURCE, self.resources.count, row)
-            its_scope = self.pointed_to(S_SCOPE, self.scopes.count, row)
+            its_resource = self.pointed_to(S_RESOURCE, self.resources.rows.count, row)
+            its_scope = self.pointed_to(S_SCOPE, self.scopes.rows.count, row)
             if row and (its_resource != resource or its_scope != scope):
-                self.scopes.put_text(out, GROUP_SCHEMA_URL, C_SCHEMA_URL, scope)
+                self.scopes.rows.put_text(out, GROUP_SCHEMA_URL, C_SCHEMA_URL, scope)
                 end(out, scope_group, GROUP_GUESS)
             if row and its_resource != resource:
-                self.resources.put_text(out, GROUP_SCHEMA_URL, R_SCHEMA_URL, resource)
+                self.resources.rows.put_text(out, GROUP_SCHEMA_URL, R_SCHEMA_URL, resource)
                 end(out, group, GROUP_GUESS)
             if its_resource != resource:
                 group = begin(out, REQUEST_RESOURCE_SPANS, GROUP_GUESS)
-                write_resource(self.resources, out, its_resource)
+                self.resources.put(out, its_resource)
             if its_resource != resource or its_scope != scope:
                 scope_group = begin(out, GROUP_MEMBERS, GROUP_GUESS)
-                write_scope(self.scopes, out, its_scope)
+                self.scopes.put(out, its_scope)
             resource, scope = its_resource, its_scope
             self.write_span(self.spans, row)
         if self.spans.count:
-            self.scopes.put_text(out, GROUP_SCHEMA_URL, C_SCHEMA_URL, scope)
+            self.scopes.rows.put_text(out, GROUP_SCHEMA_URL, C_SCHEMA_URL, scope)
             end(out, scope_group, GROUP_GUESS)
-            self.resources.put_text(out, GROUP_SCHEMA_URL, R_SCHEMA_URL, resource)
+            self.resources.rows.put_text(out, GROUP_SCHEMA_URL, R_SCHEMA_URL, resource)
             end(out, group, GROUP_GUESS)
         return 0
 
