@@ -1,4 +1,4 @@
-"""The command line: ``tracestore serve|demo|config``. An error is one line and exit code 1."""
+"""The command line: ``tracestore COMMAND``. An error is one line and exit code 1."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from tracestore.cli.config import run_config
 from tracestore.cli.demo import run_demo
 from tracestore.cli.failure import describe
+from tracestore.cli.query import run_query
 from tracestore.cli.running import FORCED_EXIT_CODE
 from tracestore.cli.serve import run_serve
+from tracestore.cli.trace import run_trace
 from tracestore.errors import TracestoreError
 from tracestore.version import package_version
 
@@ -18,6 +20,8 @@ USAGE = """\
 usage: tracestore [command] [flags]
 
   serve    take traces and answer queries
+  query    find traces with TraceQL, on a server or in a data directory
+  trace    show a trace as a tree
   demo     serve, with the traffic of a simulated shop
   config   print the effective settings, each with its origin
 
@@ -28,6 +32,8 @@ of Tempo works: tracestore -config.file=tempo.yaml -target=all
 """
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "serve": run_serve,
+    "query": run_query,
+    "trace": run_trace,
     "demo": run_demo,
     "config": run_config,
 }

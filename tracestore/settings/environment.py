@@ -7,10 +7,12 @@ from collections.abc import Mapping
 
 from tracestore.errors import SettingsError
 from tracestore.settings.assignments import Layer
+from tracestore.settings.client import URL_VARIABLE
 from tracestore.settings.schema import find, nearest
 
 PREFIX = "TRACESTORE_"
-_BUILD = "TRACESTORE_KERNEL_BOUNDSCHECK"
+_NO_SETTINGS = frozenset({"TRACESTORE_KERNEL_BOUNDSCHECK", URL_VARIABLE})
+"""Variables of the build and of the commands that ask."""
 _KUBERNETES = re.compile(r"TRACESTORE(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT.*)|PORT(_\d+_.*)?)")
 """What Kubernetes sets in every pod for a Service named ``tracestore...``."""
 
@@ -24,7 +26,7 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
     """
     layer = Layer()
     for variable in sorted(environ):
-        if not variable.startswith(PREFIX) or variable == _BUILD:
+        if not variable.startswith(PREFIX) or variable in _NO_SETTINGS:
             continue
         path = variable.removeprefix(PREFIX).lower().split("__")
         origin = f"environment {variable}"

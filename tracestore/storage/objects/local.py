@@ -62,19 +62,29 @@ class LocalObjectStore:
     Args:
         root: the data directory; created if it is not there. What else lies in it (the write-ahead
             log) is never touched, and not listed as long as prefixes come from ``layout.py``.
+        read_only: nothing is created or changed, and writing is refused with SettingsError.
 
     Raises: SettingsError if the directory cannot be created, written, or holds no hard links.
     """
 
     def __init__(
-        self, root: str | Path, *, clock: Clock | None = None, disk: Disk = OS_DISK
+        self,
+        root: str | Path,
+        *,
+        clock: Clock | None = None,
+        disk: Disk = OS_DISK,
+        read_only: bool = False,
     ) -> None:
         self._clock: Clock = clock or SystemClock()
         self._disk = disk
-        prepare_directory(Path(root), disk, purpose="data directory")
+        self._read_only = read_only
+        if not read_only:
+            prepare_directory(Path(root), disk, purpose="data directory")
         self._root = Path(root).resolve()
         self._temporary = self._root / RESERVED_PART / "temporary"
         self._locks = self._root / RESERVED_PART / "locks"
+        if read_only:
+            return
         for directory in (self._temporary, self._locks):
             prepare_directory(directory, disk, purpose="data directory")
         self._remove_stale()
@@ -102,6 +112,7 @@ class LocalObjectStore:
         return self._write(key, content, exchange)
 
     def put_file(self, key: str, path: str) -> str:
+        self._require_writable(key)
         target = self._path(key)
         try:
             source = self._on_this_file_system(path)
@@ -147,6 +158,7 @@ class LocalObjectStore:
                 continue
 
     def delete(self, key: str) -> None:
+        self._require_writable(key)
         path = self._path(key)
         try:
             with self._turn(key):
@@ -161,12 +173,17 @@ class LocalObjectStore:
     def local_path(self, key: str) -> str | None:
         return str(self._path(key))
 
+    def _require_writable(self, key: str) -> None:
+        if self._read_only:
+            raise SettingsError(f"cannot change object {key}: {self._root} is open for reading")
+
     def _path(self, key: str) -> Path:
         check_key(key)
         return self._root / key
 
     def _write(self, key: str, content: bytes | memoryview, publish: Callable[[str], None]) -> str:
         """Write ``content`` to a temporary file and let ``publish`` give it its name."""
+        self._require_writable(key)
         temporary = self._temporary_name()
         try:
             descriptor = self._disk.create(temporary)

@@ -1,0 +1,1 @@
+"""Asking a store from the outside: over HTTP, or straight on its data directory."""

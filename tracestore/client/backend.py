@@ -1,0 +1,29 @@
+"""What a client asks, as a protocol: the parameters and bodies of the HTTP API, whoever answers.
+
+Both backends give the JSON that a server gives, so that an answer does not depend on the way it
+came by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from tracestore.model.ids import TraceId
+
+
+class Backend(Protocol):
+    """A server, or a data directory."""
+
+    @property
+    def name(self) -> str:
+        """URL or path, for people."""
+
+    def search(self, parameters: Mapping[str, str]) -> bytes:
+        """Get the body of ``/api/search``.
+
+        Raises: QueryError, InvalidRequestError and what else keeps it from an answer.
+        """
+
+    def trace(self, trace_id: TraceId) -> bytes:
+        """Get the body of ``/api/v2/traces/{id}``; an empty trace if it is not there."""

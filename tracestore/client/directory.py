@@ -1,0 +1,156 @@
+"""A data directory as a backend: its blocks and its write-ahead log, only read.
+
+It answers as a server on the same directory would, with the same functions, whether one is running
+or not. Limits of a server that protect it from its users do not hold here.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from traceql.errors import QueryError
+from tracestore.api.params import parse_search
+from tracestore.client.request import read_query
+from tracestore.client.wal_view import EMPTY, SegmentGoneError, WalView, read_wal
+from tracestore.clock import Clock, SystemClock
+from tracestore.codec.search_json import render_search_json
+from tracestore.codec.trace_json import TraceAnswer, empty_trace, parse_trace, render_v2_json
+from tracestore.errors import InvalidRequestError, UnavailableError
+from tracestore.model.ids import SINGLE_TENANT, TraceId
+from tracestore.model.times import SECOND_NS
+from tracestore.query.block_source import BlockSource
+from tracestore.query.control import QueryControl
+from tracestore.query.plan import plan_search
+from tracestore.query.search import SearchParams, search
+from tracestore.query.source import SpanSource
+from tracestore.query.trace_by_id import find_trace
+from tracestore.settings.tree import QuerySettings, StorageSettings
+from tracestore.storage.block.cache import BlockCache
+from tracestore.storage.index.blocklist import BlockList
+from tracestore.storage.index.commits import CommitLog
+from tracestore.storage.objects.local import LocalObjectStore
+
+log = logging.getLogger(__name__)
+
+WAL_DIRECTORY = "wal"
+KNOWN_PARTS = ("index", "blocks", WAL_DIRECTORY)
+SPANS_PER_SPAN_SET_MAX = 1 << 40
+ATTEMPTS = 8
+"""Times that a snapshot is tried while a server flushes."""
+
+_NOT_YET = ("sort", "count", "explain", "cursor")
+
+SETTINGS = QuerySettings(
+    max_result_limit=0, max_spans_per_span_set=SPANS_PER_SPAN_SET_MAX, max_duration_s=0.0
+)
+
+
+class DirectoryBackend:
+    """Asks one data directory; each question sees it as it is then. Thread-safe.
+
+    Raises: InvalidRequestError if it is not a data directory.
+    """
+
+    def __init__(self, directory: Path, *, clock: Clock | None = None) -> None:
+        _check_directory(directory)
+        self._directory = directory
+        self._clock: Clock = clock or SystemClock()
+        self._store = LocalObjectStore(directory, clock=self._clock, read_only=True)
+        self._commits = CommitLog(self._store, self._clock, random.Random(0), writer="reader")
+        self._cache = BlockCache(StorageSettings().cache_bytes)
+        self._lock = threading.Lock()
+        """Guards the two below."""
+        self._blocks: BlockList | None = None
+        self._wal = EMPTY
+
+    @property
+    def name(self) -> str:
+        return str(self._directory)
+
+    def search(self, parameters: Mapping[str, str]) -> bytes:
+        if options := [name for name in _NOT_YET if name in parameters]:
+            raise InvalidRequestError(f"{', '.join(options)}: not there yet for a data directory")
+        now_s = self._clock.now_ns() // SECOND_NS
+        params = parse_search(parameters, SETTINGS, now_s=now_s)
+        wanted = SearchParams(
+            limit=params.limit,
+            spans_per_span_set=params.spans_per_span_set,
+            window=params.time_range,
+        )
+        try:
+            plan = plan_search(read_query(params.query))
+        except QueryError as error:
+            raise error.locate(params.query) from None
+        return render_search_json(search(self.sources(), plan, wanted, self._control()))
+
+    def trace(self, trace_id: TraceId) -> bytes:
+        found = find_trace(self.sources(), trace_id, self._control())
+        if found is None:
+            return render_v2_json(TraceAnswer(trace=empty_trace()))
+        trace = parse_trace(found.otlp)
+        return render_v2_json(TraceAnswer(trace=trace, inspected_bytes=found.inspected_bytes))
+
+    def _control(self) -> QueryControl:
+        return QueryControl(clock=self._clock)
+
+    def sources(self) -> list[SpanSource]:
+        """Get everything there is now, without gap or double.
+
+        Raises: UnavailableError, CorruptionError.
+        """
+        with self._lock:
+            blocks, wal = self._snapshot()
+        metas = blocks.blocks(SINGLE_TENANT)
+        found: list[SpanSource] = [BlockSource(self._store, meta, self._cache) for meta in metas]
+        return found if wal.source is None else [wal.source, *found]
+
+    def _snapshot(self) -> tuple[BlockList, WalView]:
+        """Read log and index until no block of the index holds a segment that was read.
+
+        A flush commits the block before it drops the segments: a segment that is gone is in the
+        index when that is read again.
+        """
+        blocks = self._catch_up()
+        for _ in range(ATTEMPTS):
+            try:
+                self._wal = read_wal(
+                    self._directory / WAL_DIRECTORY,
+                    SINGLE_TENANT,
+                    skip=blocks.wal_segments(SINGLE_TENANT),
+                    known=self._wal,
+                )
+            except SegmentGoneError:
+                blocks = self._catch_up()
+                continue
+            blocks = self._catch_up()
+            if blocks.wal_segments(SINGLE_TENANT).isdisjoint(self._wal.names):
+                return blocks, self._wal
+        raise UnavailableError(
+            f"{self._directory} changed {ATTEMPTS} times while it was read: try again"
+        )
+
+    def _catch_up(self) -> BlockList:
+        if self._blocks is None:
+            self._blocks = self._commits.load()
+        else:
+            self._blocks = self._blocks.apply_all(self._commits.read_after(self._blocks.sequence))
+        return self._blocks
+
+
+def _check_directory(directory: Path) -> None:
+    if not directory.is_dir():
+        raise InvalidRequestError(f"there is no directory {directory}")
+    if not any((directory / part).is_dir() for part in KNOWN_PARTS):
+        raise InvalidRequestError(
+            f"{directory} is not a data directory: it holds none of {', '.join(KNOWN_PARTS)}"
+        )
+    if not (directory / WAL_DIRECTORY).is_dir():
+        log.warning(
+            "%s holds no write-ahead log: if the server keeps it elsewhere (ingester.wal.path), "
+            "what is in no block yet is missing from the answers",
+            directory,
+        )

@@ -1,0 +1,140 @@
+"""``tracestore.open``: one object to ask, whether a server or a data directory answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from traceql.errors import QueryError
+from tracestore.client.backend import Backend
+from tracestore.client.found import Found, read_found
+from tracestore.client.http import HttpBackend
+from tracestore.client.request import SearchRequest
+from tracestore.client.trace import Trace, read_trace
+from tracestore.client.window import Duration, Moment
+from tracestore.clock import Clock, SystemClock
+from tracestore.errors import InvalidRequestError, NotFoundError, UnavailableError
+from tracestore.model.ids import parse_trace_id
+
+
+class Store:
+    """Answers searches and finds traces. Thread-safe."""
+
+    def __init__(self, backend: Backend, *, clock: Clock | None = None) -> None:
+        self._backend = backend
+        self._clock: Clock = clock or SystemClock()
+
+    def __repr__(self) -> str:
+        return f"<tracestore {self._backend.name}>"
+
+    @property
+    def name(self) -> str:
+        """URL or path."""
+        return self._backend.name
+
+    def search(
+        self,
+        query: str = "{}",
+        *,
+        last: Duration | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        limit: int | None = None,
+        spans_per_trace: int = 0,
+        sort: str | None = None,
+        count: bool = False,
+        explain: bool = False,
+        cursor: str | None = None,
+    ) -> Found:
+        """Find traces with a matching span, newest first; no window: in all there is.
+
+        Args:
+            query: TraceQL.
+            last, start, end: the window, for example ``last="1h"``.
+            limit: traces; None: 20.
+            spans_per_trace: matched spans of each trace; 0: as many as there are (a server has a
+                limit, usually 100; ``spans_left_out`` of the answer counts the rest).
+            sort: one of ``SORTS``.
+            count: say how many traces match in all.
+            explain: say what was read, and why.
+            cursor: ``next_cursor`` of the answer before.
+
+        Raises: QueryError (its ``explain()`` draws the place), InvalidRequestError,
+            UnavailableError, DeadlineError.
+        """
+        request = SearchRequest(
+            query=query,
+            last=last,
+            start=start,
+            end=end,
+            limit=limit,
+            spans_per_trace=spans_per_trace,
+            sort=sort,
+            count=count,
+            explain=explain,
+            cursor=cursor,
+        )
+        try:
+            return self.ask(request.with_service())
+        except (QueryError, InvalidRequestError):
+            # What cannot be selected from, or a mistake: then the message is about the own text.
+            return self.ask(request)
+
+    def ask(self, request: SearchRequest) -> Found:
+        """Ask exactly what a request says.
+
+        Raises: as ``search``; UnavailableError too if the server does not know an option.
+        """
+        content = self._backend.search(request.parameters(now_ns=self._clock.now_ns()))
+        found = read_found(content, source=self.name)
+        for option, member in (("count", "total"), ("explain", "explain")):
+            if getattr(request, option) and member not in found.body:
+                raise UnavailableError(f"{self.name} does not know {option} yet")
+        if not is_sorted(found, request.sort):
+            raise UnavailableError(f"{self.name} does not know sort yet")
+        return found
+
+    def trace(self, trace_id: str) -> Trace:
+        """Get a whole trace.
+
+        Args:
+            trace_id: hex; leading zeros may be left out.
+
+        Raises: InvalidRequestError if that is no ID, NotFoundError.
+        """
+        parsed = parse_trace_id(trace_id)
+        content = self._backend.trace(parsed)
+        trace = read_trace(content, parsed.hex(), source=self.name)
+        if trace is None:
+            raise NotFoundError(f"trace {trace_id} is not in {self.name}")
+        return trace
+
+
+def is_sorted(found: Found, sort: str | None) -> bool:
+    """Tell whether an answer is in the order asked for, as far as it shows.
+
+    A server that does not know an option leaves it aside without a word.
+    """
+    key, descending = (sort or "").lstrip("-"), (sort or "").startswith("-")
+    match key:
+        case "start":
+            keys = [trace.start_ns for trace in found.traces]
+        case "duration":
+            keys = [trace.duration_ns for trace in found.traces]
+        case _:
+            return True
+    return keys == sorted(keys, reverse=descending)
+
+
+def open_store(
+    target: str | os.PathLike[str], *, headers: Mapping[str, str] | None = None
+) -> Store:
+    """Open a store by URL or path. Raises: InvalidRequestError if it is neither."""
+    text = os.fspath(target)
+    if text.startswith(("http://", "https://")):
+        return Store(HttpBackend(text, headers=headers))
+    # The engine takes a second to import; who asks a server needs none of it.
+    from tracestore.client.directory import DirectoryBackend
+
+    return Store(DirectoryBackend(Path(text)))
