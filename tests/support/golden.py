@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+_SHOW = re.compile(r"show (?P<name>\w+) (?P<query>.*)")
 _EVAL = re.compile(r"eval (?P<name>\w+) (?:(?P<start>\d+)\.\.(?P<end>\d+)s )?(?P<query>.*)")
 
 
@@ -47,4 +48,37 @@ def read_cases(pattern: str) -> list[GoldenCase]:
             else:
                 assert not line or line.startswith("#"), f"{path.name}: cannot read {line!r}"
     assert cases, f"no golden cases in {pattern}"
+    return cases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownCase:
+    """One query and what its answer shows: a line a spanset with attributes, a line a span."""
+
+    name: str
+    query: str
+    lines: list[str]
+    is_pending: bool
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def read_shown_cases(path: Path = GOLDEN / "results.test") -> list[ShownCase]:
+    """Read the cases of what answers show."""
+    cases: list[ShownCase] = []
+    is_pending = False
+    for line in path.read_text().splitlines():
+        if found := _SHOW.fullmatch(line):
+            case = ShownCase(
+                name=found["name"], query=found["query"], lines=[], is_pending=is_pending
+            )
+            cases.append(case)
+        elif line == "pending":
+            is_pending = True
+        elif line.startswith("  "):
+            cases[-1].lines.append(line.strip())
+        else:
+            assert not line or line.startswith("#"), f"{path.name}: cannot read {line!r}"
+    assert cases, f"no golden cases in {path.name}"
     return cases

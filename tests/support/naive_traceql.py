@@ -1,182 +1,112 @@
-"""Search of ``{ … }`` over plain Python objects: the oracle of the query engine.
+"""Expressions of ``{ … }`` over plain Python objects: the oracle of the query engine.
 
-Written from the TraceQL reference (sections 4 and 5); it takes the tree of the language and shares
-nothing else with the product.
+Written from the TraceQL reference (section 4); it takes the tree of the language and shares
+nothing else with the product. ``naive_pipelines`` has spansets, ``naive_results`` the answer.
 """
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from support.naive_nested import NaivePlace, NaiveSpan, arrange_trace
 from support.naive_numbers import NIL, NUMERIC, Value, calculate, negated
+from support.naive_spans import VALUELESS, EventOf, SpanOf, TraceOf, signed
 
 from traceql import nodes
 from traceql.attributes import Attribute, Field, Intrinsic, Scope
-from tracestore.model.results import ServiceStats, SpanSet, SpanSummary, TraceSummary
 
-U64 = 1 << 64
 STATUSES = ["unset", "ok", "error"]
 KINDS = ["unspecified", "internal", "server", "client", "producer", "consumer"]
 
+TRUE = Value("bool", True)
 
-VALUELESS = Value("valueless", None)
-"""A key that is there without a value: neither nil nor not nil."""
-TRUE, FALSE = Value("bool", True), Value("bool", False)
-
-
-@dataclass
-class SpanOf:
-    """A span with what it belongs to."""
-
-    message: Span
-    attributes: dict[str, Value]
-    resource: dict[str, Value]
-    scope: dict[str, Value]
-    scope_name: str
-    scope_version: str
-    arrival: int
-    service: str
-    """What ``rootServiceName`` is if this is the root: an array of one string does not count."""
-    place: NaivePlace | None = None
-
-    @property
-    def start_ns(self) -> int:
-        return self.message.start_time_unix_nano
-
-    @property
-    def duration_ns(self) -> int:
-        return signed(self.message.end_time_unix_nano - self.message.start_time_unix_nano)
+EVENT_FIELDS = {Intrinsic.EVENT_NAME, Intrinsic.EVENT_TIME_SINCE_START}
+LINK_FIELDS = {Intrinsic.LINK_TRACE_ID, Intrinsic.LINK_SPAN_ID}
+IDS = {
+    Intrinsic.TRACE_ID,
+    Intrinsic.SPAN_ID,
+    Intrinsic.PARENT_ID,
+    Intrinsic.LINK_TRACE_ID,
+    Intrinsic.LINK_SPAN_ID,
+}
 
 
-@dataclass
-class TraceOf:
-    """A whole trace, its spans in stored order."""
+@dataclass(frozen=True)
+class Seen:
+    """What an expression is evaluated on: a span, and one of its events and of its links."""
 
-    id: bytes
-    spans: list[SpanOf]
-
-    @property
-    def start_ns(self) -> int:
-        return min(span.start_ns for span in self.spans)
-
-    @property
-    def end_ns(self) -> int:
-        return max(span.message.end_time_unix_nano for span in self.spans)
-
-    @property
-    def root(self) -> SpanOf | None:
-        roots = [span for span in self.spans if span.place.parent == -1]
-        return roots[-1] if roots else None
-
-    @property
-    def root_service(self) -> str:
-        if self.root is None:
-            return ""
-        return self.root.service
+    span: SpanOf
+    trace: TraceOf
+    event: EventOf | None
+    link: EventOf | None
 
 
-def signed(value: int) -> int:
-    """Read a number as signed 64 bit."""
-    value %= U64
-    return value - U64 if value >= U64 // 2 else value
+def first_seen(span: SpanOf, trace: TraceOf) -> Seen:
+    """What stands for a span outside filters: its first event, its first link."""
+    event = span.events[0] if span.events else None
+    return Seen(span, trace, event, span.links[0] if span.links else None)
 
 
-def stored(value: AnyValue) -> Value:
-    """Reference 4.2."""
-    member = value.WhichOneof("value")
-    scalars = {
-        "string_value": "string",
-        "int_value": "int",
-        "double_value": "float",
-        "bool_value": "bool",
-    }
-    if member in scalars:
-        return Value(scalars[member], getattr(value, member))
-    if member == "array_value":
-        elements = [stored(element) for element in value.array_value.values]
-        types = {element.type for element in elements}
-        if len(types) == 1 and types <= set(scalars.values()):
-            return elements[0] if len(elements) == 1 else Value("list", tuple(elements))
-    return VALUELESS
+def is_of_event(field: Field) -> bool:
+    """Whether events have it."""
+    return field in EVENT_FIELDS or (isinstance(field, Attribute) and field.scope is Scope.EVENT)
 
 
-def attributes_of(pairs: Sequence[Any]) -> dict[str, Value]:
-    """Of repeated keys the first counts."""
-    found: dict[str, Value] = {}
-    for pair in pairs:
-        found.setdefault(pair.key, stored(pair.value) if pair.HasField("value") else VALUELESS)
-    return found
+def is_of_link(field: Field) -> bool:
+    """Whether links have it."""
+    return field in LINK_FIELDS or (isinstance(field, Attribute) and field.scope is Scope.LINK)
 
 
-def read_traces(requests: Sequence[bytes]) -> list[TraceOf]:
-    """Put whole traces together; a span that comes twice counts once."""
-    spans: dict[bytes, dict[tuple[bytes, int], SpanOf]] = {}
-    arrival = 0
-    for request in requests:
-        for group in ExportTraceServiceRequest.FromString(request).resource_spans:
-            resource = attributes_of(group.resource.attributes)
-            named = [p.value for p in group.resource.attributes if p.key == "service.name"]
-            service = named[0].string_value if named else ""
-            for scoped in group.scope_spans:
-                for message in scoped.spans:
-                    arrival += 1
-                    of_trace = spans.setdefault(message.trace_id, {})
-                    of_trace.setdefault(
-                        (message.span_id, message.kind),
-                        SpanOf(
-                            message,
-                            attributes_of(message.attributes),
-                            resource,
-                            attributes_of(scoped.scope.attributes),
-                            scoped.scope.name,
-                            scoped.scope.version,
-                            arrival,
-                            service,
-                        ),
-                    )
-    return [TraceOf(trace_id, _arranged(list(own.values()))) for trace_id, own in spans.items()]
+def matching(expression: nodes.FieldExpression, span: SpanOf, trace: TraceOf) -> Iterator[Seen]:
+    """Yield what makes a filter true: the span with some event, some link. Reference 4.10."""
+    fields = [field for field, _ in mentioned(expression)]
+    events: list[Any] = span.events if any(map(is_of_event, fields)) else []
+    links: list[Any] = span.links if any(map(is_of_link, fields)) else []
+    for event in events or [None]:
+        for link in links or [None]:
+            seen = Seen(span, trace, event, link)
+            if evaluate(expression, seen) == TRUE:
+                yield seen
 
 
-def _arranged(spans: list[SpanOf]) -> list[SpanOf]:
-    by_arrival = {span.arrival: span for span in spans}
-    places = arrange_trace(
-        [
-            NaiveSpan(
-                arrival=span.arrival,
-                span_id=int.from_bytes(span.message.span_id, "big"),
-                parent_id=int.from_bytes(span.message.parent_span_id, "big"),
-                kind=span.message.kind,
-                start_ns=span.start_ns,
-            )
-            for span in spans
-        ]
-    )
-    for place in places:
-        by_arrival[place.arrival].place = place
-    return [by_arrival[place.arrival] for place in places]
+def holds(expression: nodes.FieldExpression, span: SpanOf, trace: TraceOf) -> bool:
+    """Tell whether a filter keeps a span."""
+    return next(matching(expression, span, trace), None) is not None
 
 
-# --- expressions -----------------------------------------------------------------------------
+def mentioned(node: nodes.FieldExpression) -> list[tuple[Field, bool]]:
+    """Collect the fields that an expression names, and whether it asks for ``= nil`` of them."""
+    match node:
+        case nodes.Reference():
+            return [(node.field, False)]
+        case nodes.Exists(nodes.Reference() as reference):
+            return [(reference.field, node.negated)]
+        case nodes.Unary() | nodes.Exists():
+            return mentioned(node.operand)
+        case nodes.Binary():
+            return mentioned(node.left) + mentioned(node.right)
+        case nodes.Logical():
+            return [each for operand in node.operands for each in mentioned(operand)]
+    return []
 
 
-def look_up(field: Field, span: SpanOf, trace: TraceOf) -> Value:
+def look_up(field: Field, seen: Seen) -> Value:
     """Reference 4.3 and 4.4."""
+    span, trace = seen.span, seen.trace
     if isinstance(field, Attribute):
-        return _attribute(field, span)
+        return _attribute(field, seen)
+    if is_of_event(field) or is_of_link(field):
+        return _of_event(field, seen)
+    if field is Intrinsic.ANY:
+        return Value("list", tuple(_strings(span)))
     message, place = span.message, span.place
-    status = message.status.code
     found: dict[Intrinsic, tuple[str, Any]] = {
         Intrinsic.NAME: ("string", message.name),
         Intrinsic.DURATION: ("duration", span.duration_ns),
-        Intrinsic.STATUS: ("status", STATUSES[status]),
+        Intrinsic.STATUS: ("status", STATUSES[message.status.code]),
         Intrinsic.STATUS_MESSAGE: ("string", message.status.message),
         Intrinsic.KIND: ("kind", KINDS[message.kind]),
         Intrinsic.SPAN_ID: ("string", message.span_id.hex()),
@@ -195,7 +125,29 @@ def look_up(field: Field, span: SpanOf, trace: TraceOf) -> Value:
     return Value(*found[field])
 
 
-def _attribute(field: Attribute, span: SpanOf) -> Value:
+def _of_event(field: Intrinsic, seen: Seen) -> Value:
+    one = seen.event if field in EVENT_FIELDS else seen.link
+    if one is None:
+        return NIL
+    match field:
+        case Intrinsic.EVENT_NAME:
+            return Value("string", one.message.name)
+        case Intrinsic.EVENT_TIME_SINCE_START:
+            return Value("duration", signed(one.message.time_unix_nano - seen.span.start_ns))
+        case Intrinsic.LINK_TRACE_ID:
+            return Value("string", one.message.trace_id.hex().lstrip("0"))
+    return Value("string", one.message.span_id.hex())
+
+
+def _attribute(field: Attribute, seen: Seen) -> Value:
+    span: SpanOf | None = seen.span
+    if field.scope in (Scope.EVENT, Scope.LINK):
+        one = seen.event if field.scope is Scope.EVENT else seen.link
+        return one.attributes.get(field.name, NIL) if one else NIL
+    if field.of_parent:
+        span = seen.span.parent
+    if span is None:
+        return NIL
     if field.scope is Scope.SPAN:
         return span.attributes.get(field.name, NIL)
     if field.scope is Scope.INSTRUMENTATION:
@@ -206,32 +158,53 @@ def _attribute(field: Attribute, span: SpanOf) -> Value:
     return span.resource.get(field.name, absent)
 
 
-def evaluate(node: nodes.FieldExpression, span: SpanOf, trace: TraceOf) -> Value:
+def _strings(span: SpanOf) -> Iterator[Value]:
+    """What ``any`` looks at: the page of the language, "a text anywhere"."""
+    yield Value("string", span.message.name)
+    yield Value("string", span.message.status.message)
+    levels = [span.attributes, span.resource, span.scope]
+    levels += [one.attributes for one in (*span.events, *span.links)]
+    for level in levels:
+        for value in level.values():
+            elements = value.value if value.type == "list" else [value]
+            yield from (element for element in elements if element.type == "string")
+
+
+def evaluate(node: nodes.FieldExpression, seen: Seen) -> Value:
     """Evaluate an expression on one span."""
     match node:
         case nodes.Literal():
             return literal_value(node)
         case nodes.Reference():
-            return look_up(node.field, span, trace)
+            return look_up(node.field, seen)
         case nodes.Unary():
-            value = evaluate(node.operand, span, trace)
+            value = evaluate(node.operand, seen)
             if node.operator.value == "-":
                 return negated(value)
             return Value("bool", not value.value) if value.type == "bool" else NIL
         case nodes.Logical():
-            sides = (evaluate(operand, span, trace) == TRUE for operand in node.operands)
+            sides = (evaluate(operand, seen) == TRUE for operand in node.operands)
             return Value("bool", all(sides) if node.operator.value == "&&" else any(sides))
         case nodes.Exists():
-            value = evaluate(node.operand, span, trace)
-            if node.negated:
-                return Value("bool", value == NIL)
-            return Value("bool", value not in (NIL, VALUELESS))
+            return Value("bool", _exists(node, seen))
     assert isinstance(node, nodes.Binary)
-    left, right = evaluate(node.left, span, trace), evaluate(node.right, span, trace)
+    left, right = evaluate(node.left, seen), evaluate(node.right, seen)
     symbol = node.operator.value
     if symbol in "+-*/%^":
         return calculate(left, symbol, right)
     return Value("bool", _compare(node, left, symbol, right))
+
+
+def _exists(node: nodes.Exists, seen: Seen) -> bool:
+    """Reference 4.6. What is absent of an event or link is asked of those that are there."""
+    if isinstance(node.operand, nodes.Reference):
+        field = node.operand.field
+        if field is Intrinsic.PARENT:
+            return (seen.span.parent is None) == node.negated
+        if (is_of_event(field) and seen.event is None) or (is_of_link(field) and seen.link is None):
+            return False
+    value = evaluate(node.operand, seen)
+    return value == NIL if node.negated else value not in (NIL, VALUELESS)
 
 
 def literal_value(node: nodes.Literal) -> Value:
@@ -271,19 +244,19 @@ def _compare(node: nodes.Binary, left: Value, symbol: str, right: Value) -> bool
         return _compare(mirrored, right, _MIRRORED.get(symbol, symbol), left)
     strict = _is_generic(node.left) and _is_literal(node.right)
     is_id = any(
-        isinstance(side, nodes.Reference) and side.field in _IDS for side in (node.left, node.right)
+        isinstance(side, nodes.Reference) and side.field in IDS for side in (node.left, node.right)
     )
     elements = left.value if left.type == "list" else [left]
-    held = [_compare_scalars(e, symbol, right, strict=strict, is_id=is_id) for e in elements]
+    held = [compare_scalars(e, symbol, right, strict=strict, is_id=is_id) for e in elements]
     if symbol in ("!=", "!~"):
         return all(held)
     return any(held)
 
 
-_IDS = {Intrinsic.TRACE_ID, Intrinsic.SPAN_ID, Intrinsic.PARENT_ID}
-
-
-def _compare_scalars(left: Value, symbol: str, right: Value, *, strict: bool, is_id: bool) -> bool:
+def compare_scalars(
+    left: Value, symbol: str, right: Value, *, strict: bool = False, is_id: bool = False
+) -> bool:
+    """Compare values of which none is a list."""
     numeric = {"int", "float"} if strict else NUMERIC
     if left.type in numeric and right.type in numeric:
         return _compare_numbers(left, symbol, right)
@@ -309,115 +282,3 @@ def _compare_ids(left: str, right: str) -> bool:
     if not all(re.fullmatch("[0-9a-fA-F]+", text) for text in (left, right)):
         return False
     return int(left, 16) == int(right, 16)
-
-
-# --- results ---------------------------------------------------------------------------------
-
-_SHOWN_ELSEWHERE = {
-    Intrinsic.NAME,
-    Intrinsic.DURATION,
-    Intrinsic.TRACE_DURATION,
-    Intrinsic.ROOT_NAME,
-    Intrinsic.ROOT_SERVICE_NAME,
-    Intrinsic.TRACE_ID,
-    Intrinsic.SPAN_ID,
-}
-
-
-def search(
-    traces: Sequence[TraceOf],
-    expression: nodes.FieldExpression,
-    *,
-    limit: int,
-    spans_per_span_set: int,
-    window: tuple[int, int] | None,
-) -> list[TraceSummary]:
-    """Reference 5.8 to 5.10; ``window``: from, up to, not including."""
-    found = []
-    for trace in traces:
-        if window and not (trace.start_ns < window[1] and trace.end_ns >= window[0]):
-            continue
-        matched = [span for span in trace.spans if evaluate(expression, span, trace) == TRUE]
-        if matched:
-            found.append(_summary(trace, matched, expression, spans_per_span_set))
-    found.sort(key=lambda summary: (-summary.start_ns, summary.trace_id))
-    return found[:limit]
-
-
-def _summary(
-    trace: TraceOf, matched: list[SpanOf], expression: nodes.FieldExpression, shown: int
-) -> TraceSummary:
-    first = sorted(matched, key=lambda span: span.start_ns)[:shown]
-    spans = tuple(
-        SpanSummary(
-            span_id=span.message.span_id,
-            name=span.message.name,
-            start_ns=span.start_ns,
-            duration_ns=span.duration_ns,
-            attributes=tuple(_shown(expression, span, trace)),
-        )
-        for span in first
-    )
-    return TraceSummary(
-        trace_id=trace.id,
-        root_service_name=trace.root_service,
-        root_name=trace.root.message.name if trace.root else "",
-        start_ns=trace.start_ns,
-        duration_ns=trace.end_ns - trace.start_ns,
-        span_sets=(SpanSet(matched=len(matched), spans=spans),),
-        service_stats=_services(trace),
-    )
-
-
-def _services(trace: TraceOf) -> dict[str, ServiceStats]:
-    counts: dict[str, list[int]] = {}
-    for span in trace.spans:
-        service = span.resource.get("service.name", NIL)
-        count = counts.setdefault(service.value if service.type == "string" else "", [0, 0])
-        count[0] += 1
-        count[1] += span.message.status.code == 2
-    return {
-        name: ServiceStats(spans=n, errors=errors) for name, (n, errors) in sorted(counts.items())
-    }
-
-
-def _shown(
-    expression: nodes.FieldExpression, span: SpanOf, trace: TraceOf
-) -> list[tuple[str, Any]]:
-    """Reference 5.9: span, resource, scope, each by name; keys without their scope."""
-    shown: set[tuple[int, str, Any]] = set()
-    for field, asks_nil in _mentioned(expression):
-        name = field.name if isinstance(field, Attribute) else field.value
-        for level, side in _sides(field):
-            value = look_up(side, span, trace)
-            if value.type == "list":
-                shown.add((level, name, tuple(element.value for element in value.value)))
-            elif value not in (NIL, VALUELESS) and field not in _SHOWN_ELSEWHERE:
-                shown.add((level, name, value.value))
-        if asks_nil and look_up(field, span, trace) == NIL:
-            shown.add((_sides(field)[0][0], name, "nil"))
-    return [(name, value) for _, name, value in sorted(shown, key=lambda each: each[:2])]
-
-
-def _sides(field: Field) -> list[tuple[int, Field]]:
-    if isinstance(field, Intrinsic):
-        scoped = (Intrinsic.SCOPE_NAME, Intrinsic.SCOPE_VERSION)
-        return [(2 if field in scoped else 0, field)]
-    if field.scope is Scope.NONE:
-        return [(0, Attribute(Scope.SPAN, field.name)), (1, Attribute(Scope.RESOURCE, field.name))]
-    return [([Scope.SPAN, Scope.RESOURCE, Scope.INSTRUMENTATION].index(field.scope), field)]
-
-
-def _mentioned(node: nodes.FieldExpression) -> list[tuple[Field, bool]]:
-    match node:
-        case nodes.Reference():
-            return [(node.field, False)]
-        case nodes.Exists(nodes.Reference() as reference):
-            return [(reference.field, node.negated)]
-        case nodes.Unary() | nodes.Exists():
-            return _mentioned(node.operand)
-        case nodes.Binary():
-            return _mentioned(node.left) + _mentioned(node.right)
-        case nodes.Logical():
-            return [each for operand in node.operands for each in _mentioned(operand)]
-    return []

@@ -1,0 +1,80 @@
+"""Canonical texts of expressions and values, as spanset attributes show them.
+
+Source: TraceQL reference, 1.3, 4.1, 5.5, 8.3.
+"""
+
+from __future__ import annotations
+
+from support.naive_numbers import Value
+from support.naive_traceql import literal_value
+
+from traceql import nodes
+
+UNITS = [("h", 3600 * 10**9), ("m", 60 * 10**9), ("s", 10**9)]
+SMALL_UNITS = [("s", 10**9), ("ms", 10**6), ("µs", 10**3), ("ns", 1)]
+
+
+def text_of(node: nodes.FieldExpression | nodes.Scalar | nodes.Pipeline) -> str:
+    """Write an expression or an aggregate, what is inside in parentheses."""
+    match node:
+        case nodes.Literal():
+            value = literal_value(node)
+            return f'"{value.value}"' if value.type == "string" else str(shown(value)).lower()
+        case nodes.Reference():
+            return node.field.text
+        case nodes.Unary():
+            return f"{node.operator.value}{_inner(node.operand)}"
+        case nodes.Binary():
+            return f"{_inner(node.left)} {node.operator.value} {_inner(node.right)}"
+        case nodes.Exists():
+            return f"{_inner(node.operand)} {'=' if node.negated else '!='} nil"
+        case nodes.Logical():
+            text = _inner(node.operands[0])
+            for number, operand in enumerate(node.operands[1:]):
+                left = f"({text})" if number else text
+                text = f"{left} {node.operator.value} {_inner(operand)}"
+            return text
+        case nodes.Aggregate():
+            return f"{node.function.value}({text_of(node.operand) if node.operand else ''})"
+    raise AssertionError(f"no text of {node}")
+
+
+def _inner(node: nodes.FieldExpression) -> str:
+    text = text_of(node)
+    return text if isinstance(node, nodes.Literal | nodes.Reference) else f"({text})"
+
+
+def shown(value: Value) -> str | int | float | bool | tuple[str | int | float | bool, ...]:
+    """Turn a value into what an answer shows: durations, status and kind as text."""
+    match value.type:
+        case "list":
+            return tuple(element.value for element in value.value)
+        case "duration":
+            return _duration(value.value)
+        case "nil":
+            return "nil"
+    plain: str | int | float | bool = value.value
+    return plain
+
+
+def _duration(ns: int) -> str:
+    """Write a duration as Go does: ``1m0.5s``, but ``500ms``."""
+    if ns < 0:
+        return "-" + _duration(-ns)
+    if ns < 10**9:
+        unit, size = next(each for each in SMALL_UNITS if ns >= each[1] or each[1] == 1)
+        return f"{_decimal(ns, size)}{unit}" if ns else "0s"
+    text = ""
+    for unit, size in UNITS:
+        if unit == "s":
+            return f"{text}{_decimal(ns, size)}s"
+        if ns >= size or text:
+            text += f"{ns // size}{unit}"
+            ns %= size
+    raise AssertionError
+
+
+def _decimal(ns: int, size: int) -> str:
+    whole, rest = divmod(ns, size)
+    digits = len(str(size)) - 1
+    return f"{whole}.{rest:0{digits}}".rstrip("0").rstrip(".") if rest else str(whole)
