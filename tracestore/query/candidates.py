@@ -1,4 +1,4 @@
-"""One source -> the traces in it that match, and where else they may lie.
+"""One source -> the traces in it that match.
 
 Everything here is vectorised over the traces of a source; nothing is per span or per trace.
 """
@@ -6,7 +6,6 @@ Everything here is vectorised over the traces of a source; nothing is per span o
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,43 +134,3 @@ def latest_start_ns(scan: SourceScan) -> int:
     if known is not None and known.minimum is not None and known.maximum is not None:
         return int(known.maximum) if known.minimum >= 0 else TIME_MAX
     return int(scan.traces.start_ns.max()) if len(scan.traces) else 0
-
-
-def keep_shared(matches: Matches, others: Sequence[SourceScan]) -> Matches:
-    """Drop traces outside the window unless another source may have a part of them."""
-    outside = np.flatnonzero(matches.outside)
-    if len(outside) == 0:
-        return matches
-    keys = matches.scan.traces.keys[matches.rows[outside]]
-    shared = np.zeros(len(keys), np.bool_)
-    for other in others:
-        if other is not matches.scan:
-            shared |= np.isin(keys, other.traces.keys)
-    kept = ~matches.outside
-    kept[outside] = shared
-    return Matches(
-        scan=matches.scan,
-        binder=matches.binder,
-        rows=matches.rows[kept],
-        outside=matches.outside[kept],
-        packed=matches.packed,
-    )
-
-
-def split_traces(scans: Sequence[SourceScan]) -> list[tuple[int, bytes]]:
-    """Find the traces that may have spans in more than one source.
-
-    Returns: the latest start of a part, and the trace ID. Some may be in one source after all.
-    Cost: a sort of 8 B a trace over all sources.
-    """
-    if len(scans) < 2:
-        return []
-    keys = np.concatenate([scan.traces.keys for scan in scans])
-    distinct, counts = np.unique(keys, return_counts=True)
-    repeated = distinct[counts > 1]
-    latest: dict[bytes, int] = {}
-    for scan in scans:
-        for row in np.flatnonzero(np.isin(scan.traces.keys, repeated)).tolist():
-            trace_id = scan.traces.trace_id(row)
-            latest[trace_id] = max(latest.get(trace_id, 0), int(scan.traces.start_ns[row]))
-    return [(start_ns, trace_id) for trace_id, start_ns in latest.items()]

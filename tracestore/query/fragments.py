@@ -1,51 +1,185 @@
-"""One trace from several sources: found by ID, put together by the kernel, evaluated whole.
+"""Traces in parts: found in many sources at once, put together by the kernel, evaluated whole.
 
-What a trace is does not depend on where its spans happen to lie: fragments are encoded and built
+What a trace is does not depend on where its spans happen to lie: parts are encoded and built
 again into tables, which drops repeated spans and computes tree and root anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from tracestore import kernel
+from tracestore.codec.filters import hash_trace_ids
 from tracestore.errors import CorruptionError
 from tracestore.model.tables import SpanTables
+from tracestore.model.times import TimeRange
+from tracestore.query.candidates import TIME_MAX
 from tracestore.query.scan import SourceScan
 from tracestore.query.tables_source import TablesSource
 
+PROBES_MAX = 4096
+"""IDs that are looked up in a filter; more are compared with the traces themselves."""
+JOINED_SPANS_MAX = 1 << 17
+"""Spans that are put together at a time, or one trace; bounds the memory of a query."""
+Ids = npt.NDArray[np.bytes_]
+Rows = npt.NDArray[np.int64]
+Times = npt.NDArray[np.uint64]
 
-def locate(scans: Sequence[SourceScan], trace_id: bytes) -> list[tuple[SourceScan, int]]:
-    """Find the sources that hold spans of a trace, with the row of each in ``traces``.
 
-    Cost: a probe of the filter per source; of a source that may have it, a binary search.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one source has of the traces that were looked for."""
+
+    scan: SourceScan
+    positions: Rows
+    """(M,) places among the IDs."""
+    rows: Rows
+    """(M,) rows of ``traces``."""
+
+
+def locate(scans: Sequence[SourceScan], ids: Ids) -> list[Part]:
+    """Find the sources that hold spans of some traces.
+
+    Args:
+        ids: (K,) S16, ascending, distinct.
+
+    Cost: K probes of the filter per source; of a source that may have some, a binary search each.
     """
+    hashes = hash_trace_ids(ids)
     found = []
     for scan in scans:
-        if scan.filters is not None and not scan.filters.may_contain_trace(trace_id):
+        scan.control.check()
+        maybe = np.arange(len(ids))
+        if scan.filters is not None and len(ids) <= PROBES_MAX:
+            maybe = np.flatnonzero(scan.filters.may_contain_traces(hashes))
+        if len(maybe) == 0:
             continue
-        row = scan.traces.find(trace_id)
-        if row is not None:
-            found.append((scan, row))
+        positions, rows = _common(ids, maybe, scan.traces.ids)
+        if len(positions):
+            found.append(Part(scan=scan, positions=positions, rows=rows))
     return found
 
 
+def _common(ids: Ids, maybe: Rows, known: Ids) -> tuple[Rows, Rows]:
+    """Find the IDs that are in both: places of them in each."""
+    if len(known) < len(maybe):
+        positions = np.minimum(np.searchsorted(ids, known), len(ids) - 1)
+        rows = np.flatnonzero(ids[positions] == known)
+        return positions[rows], rows
+    if len(known) == 0:
+        return maybe[:0], maybe[:0]
+    rows = np.minimum(np.searchsorted(known, ids[maybe]), len(known) - 1)
+    hits = known[rows] == ids[maybe]
+    return maybe[hits], rows[hits]
+
+
+def read_whole(parts: Sequence[Part], ids: Ids, wanted: Rows) -> Iterator[TablesSource]:
+    """Read traces from the sources that hold them and put them together, some at a time.
+
+    Args:
+        wanted: (W,) places among the IDs.
+
+    Raises: CorruptionError if a source that lists a trace does not give it.
+    """
+    spans = np.zeros(len(ids), np.int64)
+    for part in parts:
+        np.add.at(spans, part.positions, part.scan.traces.span_count[part.rows])
+    begin = np.cumsum(spans[wanted]) - spans[wanted]
+    for batch in np.unique(begin // JOINED_SPANS_MAX):
+        yield _join(parts, ids, wanted[begin // JOINED_SPANS_MAX == batch])
+
+
+def _join(parts: Sequence[Part], ids: Ids, wanted: Rows) -> TablesSource:
+    fragments: list[SpanTables] = []
+    for part in parts:
+        positions = part.positions[np.isin(part.positions, wanted)]
+        if len(positions) == 0:
+            continue
+        part.scan.control.check()
+        asked = [full_id(ids[position]) for position in positions]
+        found = part.scan.source.find_traces(asked, part.scan.stats)
+        if sum(tables.traces.num_rows for tables in found) != len(asked):
+            raise CorruptionError(
+                f"of {len(asked)} traces that are listed, {asked[0].hex()} the first, "
+                "some spans are missing",
+                key=part.scan.source.id,
+            )
+        fragments += found
+    return TablesSource(merge(fragments), f"{len(wanted)} traces")
+
+
 def merge(fragments: Sequence[SpanTables]) -> SpanTables:
-    """Put the fragments of a trace together; of repeated spans the first stays."""
+    """Put parts of traces together; of repeated spans the first stays."""
     return kernel.build_tables([kernel.encode(fragment) for fragment in fragments])
 
 
-def read_whole(scans: Sequence[SourceScan], trace_id: bytes) -> TablesSource:
-    """Read a trace from the sources that hold it, as a source of one trace.
+def full_id(trace_id: np.bytes_) -> bytes:
+    """Get an ID in full length; numpy drops trailing zeros."""
+    return bytes(trace_id).ljust(16, b"\0")
 
-    Raises: CorruptionError if a source that lists the trace does not give it.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitTraces:
+    """Traces that may have spans in more than one source; a few are in one after all."""
+
+    keys: Times
+    """(R,) ``SourceTraces.keys``, ascending, distinct."""
+    ids: Ids
+    """(R,) of each."""
+    start_ns: Times
+    """(R,) earliest start of a part."""
+    end_ns: Times
+    """(R,) latest end of a part."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def contain(self, keys: Times) -> npt.NDArray[np.bool_]:
+        """Mark the keys that are among these."""
+        if len(self.keys) == 0:
+            return np.zeros(len(keys), np.bool_)
+        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        found: npt.NDArray[np.bool_] = self.keys[places] == keys
+        return found
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> SplitTraces:
+        """Take some of them."""
+        return SplitTraces(
+            keys=self.keys[mask],
+            ids=self.ids[mask],
+            start_ns=self.start_ns[mask],
+            end_ns=self.end_ns[mask],
+        )
+
+    def inside(self, window: TimeRange) -> SplitTraces:
+        """Take those that have some time in the window."""
+        first, last = (min(max(t, 0), TIME_MAX) for t in (window.start_ns, window.end_ns - 1))
+        return self.where((self.start_ns <= np.uint64(last)) & (self.end_ns >= np.uint64(first)))
+
+
+def split_traces(scans: Sequence[SourceScan]) -> SplitTraces:
+    """Find the traces that may have spans in more than one of the sources.
+
+    Cost: a sort of 8 B a trace over all sources.
     """
-    fragments = []
+    keys = np.concatenate([np.empty(0, np.uint64), *(scan.traces.keys for scan in scans)])
+    distinct, counts = np.unique(keys, return_counts=True)
+    repeated = distinct[counts > 1]
+    ids = np.zeros(len(repeated), "S16")
+    start_ns = np.full(len(repeated), TIME_MAX, np.uint64)
+    end_ns = np.zeros(len(repeated), np.uint64)
+    found = SplitTraces(keys=repeated, ids=ids, start_ns=start_ns, end_ns=end_ns)
+    if len(repeated) == 0:
+        return found
     for scan in scans:
-        fragment = scan.source.find_trace(trace_id, scan.stats)
-        if fragment is None:
-            raise CorruptionError(
-                f"trace {trace_id.hex()} is listed but its spans are missing", key=scan.source.id
-            )
-        fragments.append(fragment)
-    return TablesSource(merge(fragments), f"trace {trace_id.hex()}")
+        traces = scan.traces
+        rows = np.flatnonzero(found.contain(traces.keys))
+        places = np.searchsorted(repeated, traces.keys[rows])
+        ids[places] = traces.ids[rows]
+        start_ns[places] = np.minimum(start_ns[places], traces.start_ns[rows])
+        end_ns[places] = np.maximum(end_ns[places], traces.end_ns[rows])
+    return found

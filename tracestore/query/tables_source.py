@@ -111,7 +111,8 @@ class TablesSource:
         return take_rows(self._tables.table(table), rows, table)
 
     def _owners(self, table: Table) -> npt.NDArray[np.int64]:
-        return self._tables.table(table)["span"].to_numpy().astype(np.int64, copy=False)
+        owner: npt.NDArray[np.int64] = self._tables.table(table)["span"].to_numpy()
+        return owner
 
     def _rows_of(self, table: Table, chunk: Chunk) -> tuple[int, int]:
         match table:

@@ -1,0 +1,163 @@
+"""What the two ways of searching share: the sources of a query, whole traces, and summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tracestore.model.results import QueryStats, TraceSummary
+from tracestore.model.tables import Table
+from tracestore.model.times import TimeRange
+from tracestore.query.bind import Binder
+from tracestore.query.candidates import Matches, evaluate
+from tracestore.query.control import QueryControl
+from tracestore.query.expressions import NEVER
+from tracestore.query.fragments import Ids, Rows, SplitTraces, locate, read_whole, split_traces
+from tracestore.query.plan import SearchPlan
+from tracestore.query.scan import SourceScan
+from tracestore.query.source import SpanSource
+from tracestore.query.spansets import BoundMentions, Renderer
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A trace of the answer: the row ``row`` of ``traces`` in the source of ``matches``."""
+
+    matches: Matches
+    row: int
+
+
+class Scope:
+    """The sources of one query, by how they lie to its time window."""
+
+    def __init__(
+        self,
+        sources: Sequence[SpanSource],
+        plan: SearchPlan,
+        control: QueryControl,
+        *,
+        window: TimeRange | None,
+        reach_ns: int | None,
+    ) -> None:
+        """Take the sources.
+
+        Args:
+            reach_ns: how far from the window a source may lie that is asked by itself for spans of
+                traces that touch the window; None: any distance.
+        """
+        self.plan = plan
+        self.control = control
+        self.window = window
+        self.stats = QueryStats()
+        self.scans = [
+            SourceScan(source, self.stats, control)
+            for source in sorted(sources, key=lambda source: source.id)
+            if source.rows(Table.TRACES)
+        ]
+        self.inside = self._overlapping(0)
+        self._near = self.scans if reach_ns is None else self._overlapping(reach_ns)
+        for scan in self.inside:
+            self.stats.total_jobs += 1
+            if not scan.source.is_live:
+                self.stats.total_blocks += 1
+                self.stats.total_block_bytes += scan.source.stored_bytes
+
+    def _overlapping(self, reach_ns: int) -> list[SourceScan]:
+        if self.window is None:
+            return self.scans
+        wide = TimeRange(
+            start_ns=self.window.start_ns - reach_ns, end_ns=self.window.end_ns + reach_ns
+        )
+        return [s for s in self.scans if wide.overlaps(s.source.start_ns, s.source.end_ns)]
+
+    @cached_property
+    def _split(self) -> SplitTraces:
+        return split_traces(self._near)
+
+    def split_candidates(self) -> SplitTraces:
+        """Find the traces that may match as a whole although no part inside the window matches."""
+        outside = [scan for scan in self._near if scan not in self.inside]
+        if not self.plan.needs_whole_trace:
+            outside = [scan for scan in outside if self._may_match(scan)]
+        if not (outside or (self.plan.needs_whole_trace and len(self._near) > 1)):
+            return split_traces([])
+        split = self._split if self.window is None else self._split.inside(self.window)
+        if self.plan.needs_whole_trace:
+            return split
+        touched = np.zeros(len(split), np.bool_)
+        for scan in outside:
+            touched |= np.isin(split.keys, scan.traces.keys)
+        return split.where(touched)
+
+    def _may_match(self, scan: SourceScan) -> bool:
+        return Binder(scan).condition(self.plan.filter) is not NEVER
+
+    def evaluate(self, scan: SourceScan) -> Matches | None:
+        """Evaluate a source inside the window; leaves out traces that lie wholly outside of it."""
+        matches = evaluate(scan, self.plan, self.window)
+        if matches is None:
+            self.stats.pruned_blocks += not scan.source.is_live
+            return None
+        if not matches.outside.any():
+            return matches
+        kept = ~matches.outside
+        kept[matches.outside] = self._split.contain(scan.traces.keys[matches.rows[matches.outside]])
+        return Matches(
+            scan=scan,
+            binder=matches.binder,
+            rows=matches.rows[kept],
+            outside=matches.outside[kept],
+            packed=matches.packed,
+        )
+
+    def join(self, ids: Ids) -> tuple[Rows, Iterator[Matches]]:
+        """Find out which traces lie in several sources, and evaluate those as a whole.
+
+        Args:
+            ids: (K,) S16, ascending, distinct.
+
+        Returns: in how many sources each is; the matches, which are made as they are asked for.
+        """
+        if len(self.scans) == 1:
+            return np.ones(len(ids), np.int64), iter(())
+        parts = locate(self.scans, ids)
+        places = np.concatenate([np.empty(0, np.int64), *(part.positions for part in parts)])
+        counts = np.bincount(places, minlength=len(ids))
+        several = np.flatnonzero(counts > 1)
+        if len(several) == 0:
+            return counts, iter(())
+        return counts, self._evaluate_whole(read_whole(parts, ids, several))
+
+    def _evaluate_whole(self, wholes: Iterator[SpanSource]) -> Iterator[Matches]:
+        for whole in wholes:
+            before = self.stats.inspected_spans, self.stats.inspected_traces
+            scan = SourceScan(whole, self.stats, self.control)
+            matches = evaluate(scan, self.plan, self.window)
+            self.stats.inspected_spans, self.stats.inspected_traces = before
+            if matches is not None:
+                yield matches
+
+
+def summarise(found: Sequence[Found], scope: Scope, spans_per_span_set: int) -> list[TraceSummary]:
+    """Summarise traces in the order given, chunk by chunk, so that each column is read once."""
+    by_chunk: dict[tuple[int, int], list[int]] = {}
+    for place, one in enumerate(found):
+        chunk = one.matches.chunk_of(one.row)
+        by_chunk.setdefault((id(one.matches), chunk.index), []).append(place)
+    summaries: dict[int, TraceSummary] = {}
+    bound: dict[int, BoundMentions] = {}
+    for group in by_chunk.values():
+        matches = found[group[0]].matches
+        chunk = matches.chunk_of(found[group[0]].row)
+        if id(matches) not in bound:
+            bound[id(matches)] = BoundMentions(matches.binder, scope.plan.shown)
+        renderer = Renderer(
+            matches.scan.chunk(chunk), bound[id(matches)], spans_per_span_set=spans_per_span_set
+        )
+        mask = matches.mask(chunk)
+        for place in group:
+            summaries[place] = renderer.summary(found[place].row, mask)
+    return [summaries[place] for place in range(len(found))]
