@@ -1,19 +1,17 @@
 """A filter of the language -> expressions over the columns that one source has.
 
 Attributes become typed columns, a key that the source does not have becomes nil, and a comparison
-that filters prove false becomes the constant false. What the engine cannot evaluate is refused
-before any source is looked at (``require_supported``).
+that filters prove false becomes the constant false. What ``Binder`` gives out is over spans: a
+filter holds for some event and some link, a value is that of the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 
 from traceql import attributes as names
 from traceql import nodes
-from traceql.attributes import Scope
-from traceql.errors import UnsupportedError
+from traceql.attributes import Level, Scope
 from traceql.operators import ARITHMETIC, Operator
 from traceql.values import (
     Bool,
@@ -25,27 +23,17 @@ from traceql.values import (
     negate,
 )
 from traceql.walk import walk
-from tracestore.model.tables import (
-    TABLE_OF_SCOPE,
-    AttributeScope,
-    AttributeType,
-    attribute_columns,
-    overflow_name,
-)
+from tracestore.model.tables import AttributeType
+from tracestore.query.anywhere import TEXT_TYPES, OverflowHolds
 from tracestore.query.expressions import (
     ALWAYS,
     NEVER,
-    Attribute,
-    Bounds,
     Calculate,
     Compare,
-    CompareLiteral,
     Condition,
     Constant,
     Expression,
-    Fallback,
     HasValue,
-    Intrinsic,
     IsNil,
     Negate,
     all_of,
@@ -53,23 +41,24 @@ from tracestore.query.expressions import (
     as_condition,
     negation,
 )
+from tracestore.query.fields import (
+    Attribute,
+    Bounds,
+    CompareLiteral,
+    Fallback,
+    Intrinsic,
+    RowExists,
+)
 from tracestore.query.intrinsics import STORED
 from tracestore.query.matching import any_of_patterns, any_of_texts, pattern_matcher
+from tracestore.query.parents import HasParent, OfParent, ParentHolds, ParentItself
 from tracestore.query.parts import Domain
-from tracestore.query.predicates import Comparison, Literal, TextMatcher
+from tracestore.query.predicates import NEGATIVE, Comparison, Literal, TextMatcher
 from tracestore.query.prune import holds, may_match
+from tracestore.query.quantify import AtMatch, Witnesses, for_some, of_first
 from tracestore.query.scan import TABLE_OF_DOMAIN, SourceScan
+from tracestore.query.source_columns import STORED_SCOPE, SourceColumns
 
-DOMAIN_OF_SCOPE = {
-    Scope.SPAN: Domain.SPAN,
-    Scope.RESOURCE: Domain.RESOURCE,
-    Scope.INSTRUMENTATION: Domain.SCOPE,
-}
-_STORED_SCOPE = {
-    Scope.SPAN: AttributeScope.SPAN,
-    Scope.RESOURCE: AttributeScope.RESOURCE,
-    Scope.INSTRUMENTATION: AttributeScope.INSTRUMENTATION,
-}
 _NUMBERS = (
     AttributeType.INT,
     AttributeType.FLOAT,
@@ -83,20 +72,6 @@ _COLUMN_TYPES: dict[ValueType, tuple[AttributeType, ...]] = {
     ValueType.FLOAT: _NUMBERS,
 }
 """Columns that may hold a value of a literal's type; of other types an attribute never is."""
-
-
-def is_supported(field: names.Field) -> bool:
-    """Tell whether the engine can evaluate a field."""
-    if isinstance(field, names.Attribute):
-        return not field.of_parent and field.scope in {Scope.NONE, *DOMAIN_OF_SCOPE}
-    return field in STORED
-
-
-def require_supported(node: nodes.FieldExpression) -> None:
-    """Look for what cannot be evaluated yet. Raises: UnsupportedError at its place."""
-    for reference in references(node):
-        if not is_supported(reference.field):
-            raise UnsupportedError(f"{reference.field.text} is not yet supported", at=reference.at)
 
 
 def references(node: nodes.FieldExpression) -> Iterator[nodes.Reference]:
@@ -118,26 +93,63 @@ class Binder:
 
     def __init__(self, scan: SourceScan) -> None:
         self._scan = scan
+        self._columns = SourceColumns(scan)
+        self._witnesses: dict[
+            tuple[object, ...], tuple[Sequence[nodes.FieldExpression], Witnesses]
+        ] = {}
 
     def condition(self, node: nodes.FieldExpression) -> Condition:
-        """Bind an expression as a condition: what is not the boolean true is false."""
-        return as_condition(self.expression(node))
+        """Bind a filter: what is not the boolean true for some event and link is false."""
+        return for_some(self._condition(node))
 
     def expression(self, node: nodes.FieldExpression) -> Expression:
-        """Bind an expression that ``require_supported`` has passed."""
+        """Bind a value outside filters: of events and links the first counts."""
+        return of_first(self._expression(node))
+
+    def field(self, field: names.Field) -> Expression:
+        """Bind an attribute or intrinsic; of events and links the first counts."""
+        return of_first(self._field(field))
+
+    def field_of_match(
+        self, field: names.Field, filters: Sequence[nodes.FieldExpression]
+    ) -> Expression:
+        """Bind a field for an answer: of events and links that which made a filter true counts.
+
+        Args:
+            filters: in the order in which they are asked; those that say nothing of events (links)
+                have no say.
+        """
+        bound = self._field(field)
+        if bound.domain <= Domain.SPAN:
+            return bound
+        key = bound.domain, *map(id, filters)
+        if key not in self._witnesses:
+            asked = [each for each in filters if _speaks_of(each, bound.domain)]
+            found = Witnesses(bound.domain, [self._condition(each) for each in asked])
+            self._witnesses[key] = filters, found
+        return AtMatch(bound, self._witnesses[key][1])
+
+    def attribute(self, scope: Scope, key: str) -> Attribute:
+        """Bind a key of one scope to its columns."""
+        return self._columns.attribute(scope, key)
+
+    def _condition(self, node: nodes.FieldExpression) -> Condition:
+        return as_condition(self._expression(node))
+
+    def _expression(self, node: nodes.FieldExpression) -> Expression:
         match node:
             case nodes.Literal(Bool(value)):
                 return ALWAYS if value else NEVER
             case nodes.Literal():
                 return Constant(literal(node.value))
             case nodes.Reference():
-                return self.field(node.field)
+                return self._field(node.field)
             case nodes.Unary(Operator.NOT, operand):
-                return negation(self.expression(operand))
+                return negation(self._expression(operand))
             case nodes.Unary():
                 return self._negative(node.operand)
             case nodes.Logical():
-                parts = [self.condition(operand) for operand in node.operands]
+                parts = [self._condition(operand) for operand in node.operands]
                 return all_of(parts) if node.operator == Operator.AND else any_of(parts)
             case nodes.Exists():
                 return self._exists(node)
@@ -146,15 +158,17 @@ class Binder:
             case nodes.MatchesAny():
                 return self._matches_any(node)
         if node.operator in ARITHMETIC:
-            sides = (self.expression(node.left), self.expression(node.right))
+            sides = (self._expression(node.left), self._expression(node.right))
             return Calculate(sides, node.operator)
         return self._comparison(node)
 
-    def field(self, field: names.Field) -> Expression:
-        """Bind an attribute or intrinsic."""
+    def _field(self, field: names.Field) -> Expression:
+        if field is names.Intrinsic.PARENT:
+            return ParentItself()
         if isinstance(field, names.Intrinsic):
-            stored = STORED[field]
-            return Intrinsic(stored.domain, stored.columns, stored.load, stored.cost)
+            return Intrinsic(STORED[field])
+        if field.of_parent:
+            return OfParent(self._field(_own(field)))
         if field.scope is not Scope.NONE:
             return self.attribute(field.scope, field.name)
         span, resource = self._both(field.name)
@@ -162,62 +176,51 @@ class Binder:
             return resource if span.is_nil else span
         return Fallback(span, resource)
 
-    def attribute(self, scope: Scope, key: str) -> Attribute:
-        """Bind a key of one scope to its columns."""
-        stored = _STORED_SCOPE[scope]
-        columns = self._columns[scope].get(key, ())
-        is_service = scope is Scope.RESOURCE and key == names.SERVICE_NAME.name
-        return Attribute(
-            DOMAIN_OF_SCOPE[scope],
-            key,
-            columns,
-            overflow_name(stored) if self._may_overflow(scope, key) else None,
-            absent_text="" if is_service else None,
-        )
-
     def _both(self, key: str) -> tuple[Attribute, Attribute]:
         return self.attribute(Scope.SPAN, key), self.attribute(Scope.RESOURCE, key)
-
-    @cached_property
-    def _columns(self) -> dict[Scope, dict[str, tuple[tuple[AttributeType, str], ...]]]:
-        found: dict[Scope, dict[str, tuple[tuple[AttributeType, str], ...]]] = {}
-        for scope, stored in _STORED_SCOPE.items():
-            of_scope = found.setdefault(scope, {})
-            for column in attribute_columns(self._scan.source.schema(TABLE_OF_SCOPE[stored])):
-                known = of_scope.get(column.key, ())
-                of_scope[column.key] = (*known, (column.type, column.name))
-        return found
-
-    @cached_property
-    def _overflow_keys(self) -> dict[Scope, frozenset[str] | None]:
-        """Keys in the overflow columns; None: unknown, any key may be there."""
-        filters = self._scan.filters
-        found: dict[Scope, frozenset[str] | None] = {}
-        for scope, stored in _STORED_SCOPE.items():
-            schema = self._scan.source.schema(TABLE_OF_SCOPE[stored])
-            if overflow_name(stored) not in schema.names:
-                found[scope] = frozenset()
-            else:
-                found[scope] = None if filters is None else frozenset(filters.overflow(stored))
-        return found
-
-    def _may_overflow(self, scope: Scope, key: str) -> bool:
-        keys = self._overflow_keys[scope]
-        return keys is None or key in keys
 
     def _negative(self, operand: nodes.FieldExpression) -> Expression:
         if isinstance(operand, nodes.Literal) and (value := negate(operand.value)) is not None:
             return Constant(literal(value))
-        return Negate((self.expression(operand),))
+        return Negate((self._expression(operand),))
 
     def _exists(self, node: nodes.Exists) -> Condition:
-        if (key := _unscoped_key(node.operand)) is not None:
-            span, resource = self._both(key)
-            if node.negated:
-                return all_of([_is_nil(span), _is_nil(resource)])
-            return any_of([_has_value(span), all_of([_is_nil(span), _has_value(resource)])])
-        bound = self.expression(node.operand)
-        return _is_nil(bound) if node.negated else _has_value(bound)
+        if isinstance(node.operand, nodes.Reference):
+            field = node.operand.field
+            return self._is_nil(field) if node.negated else self._has_value(field)
+        bound = self._expression(node.operand)
+        return IsNil((bound,)) if node.negated else HasValue((bound,))
+
+    def _is_nil(self, field: names.Field) -> Condition:
+        """Bind ``x = nil``; of an event or link it asks those that are there."""
+        if isinstance(field, names.Intrinsic):
+            assert field is names.Intrinsic.PARENT, f"{field.text} is never nil"
+            return as_condition(negation(HasParent()))
+        if field.of_parent:
+            own = as_condition(negation(self._is_nil(_own(field))))
+            return as_condition(negation(_of_parent(own)))
+        if field.scope is Scope.NONE:
+            return all_of([_lacks(side) for side in self._both(field.name)])
+        found = self.attribute(field.scope, field.name)
+        return all_of([self._row_exists(found.domain), _lacks(found)])
+
+    def _has_value(self, field: names.Field) -> Condition:
+        if field is names.Intrinsic.PARENT:
+            return HasParent()
+        if isinstance(field, names.Intrinsic):
+            return self._row_exists(STORED[field].domain)
+        if field.of_parent:
+            return _of_parent(self._has_value(_own(field)))
+        if field.scope is Scope.NONE:
+            span, resource = self._both(field.name)
+            return any_of([_holds(span), all_of([_lacks(span), _holds(resource)])])
+        return _holds(self.attribute(field.scope, field.name))
+
+    def _row_exists(self, domain: Domain) -> Condition:
+        """Bind that there is a row to speak of: always, but for events and links."""
+        if domain <= Domain.SPAN:
+            return ALWAYS
+        return RowExists(domain) if self._scan.source.rows(TABLE_OF_DOMAIN[domain]) else NEVER
 
     def _one_of(self, node: nodes.OneOf) -> Condition:
         field = node.operand.field
@@ -226,47 +229,53 @@ class Binder:
         if len(texts) == len(node.values) and not is_id:
             wanted = Literal(ValueType.STRING, "", any_of_texts(texts))
             regex = Operator.NOT_MATCH if node.negated else Operator.MATCH
-            return self._with_literal(node.operand, regex, wanted)
-        comparison = Operator.NE if node.negated else Operator.EQ
-        each = [self._with_literal(node.operand, comparison, literal(v)) for v in node.values]
+            return self._with_literal(node.operand, Comparison(regex, wanted))
+        operator = Operator.NE if node.negated else Operator.EQ
+        compared = [Comparison(operator, literal(value)) for value in node.values]
+        each = [self._with_literal(node.operand, comparison) for comparison in compared]
         return all_of(each) if node.negated else any_of(each)
 
     def _matches_any(self, node: nodes.MatchesAny) -> Condition:
         wanted = Literal(ValueType.STRING, "", any_of_patterns(node.patterns))
-        comparison = Operator.NOT_MATCH if node.negated else Operator.MATCH
-        return self._with_literal(node.operand, comparison, wanted)
+        operator = Operator.NOT_MATCH if node.negated else Operator.MATCH
+        return self._with_literal(node.operand, Comparison(operator, wanted))
 
     def _comparison(self, node: nodes.Binary) -> Condition:
-        left, comparison, right = node.left, node.operator, node.right
+        left, operator, right = node.left, node.operator, node.right
         if isinstance(left, nodes.Literal) and not isinstance(right, nodes.Literal):
-            left, comparison, right = right, comparison.mirror, left
+            left, operator, right = right, operator.mirror, left
         if not isinstance(right, nodes.Literal):
-            return Compare((self.expression(left), self.expression(right)), comparison)
+            return Compare((self._expression(left), self._expression(right)), operator)
         matcher = None
-        if comparison in (Operator.MATCH, Operator.NOT_MATCH):
+        if operator in (Operator.MATCH, Operator.NOT_MATCH):
             assert isinstance(right.value, String)
             matcher = pattern_matcher(right.value.value)
-        return self._with_literal(left, comparison, literal(right.value, matcher))
+        return self._with_literal(left, Comparison(operator, literal(right.value, matcher)))
 
-    def _with_literal(
-        self, left: nodes.FieldExpression, comparison: Operator, wanted: Literal
-    ) -> Condition:
-        if (key := _unscoped_key(left)) is not None:
-            span, resource = self._both(key)
-            of_resource = self._attribute_with(Scope.RESOURCE, resource, comparison, wanted)
-            of_span = self._attribute_with(Scope.SPAN, span, comparison, wanted)
-            return any_of([of_span, all_of([_is_nil(span), of_resource])])
+    def _with_literal(self, left: nodes.FieldExpression, comparison: Comparison) -> Condition:
         if isinstance(left, nodes.Reference):
-            field = left.field
-            if isinstance(field, names.Attribute):
-                found = self.attribute(field.scope, field.name)
-                return self._attribute_with(field.scope, found, comparison, wanted)
-            return self._intrinsic_with(field, comparison, wanted)
-        return CompareLiteral(self.expression(left), Comparison(comparison, wanted), generic=False)
+            return self._field_with(left.field, comparison)
+        return CompareLiteral(self._expression(left), comparison, generic=False)
+
+    def _field_with(self, field: names.Field, comparison: Comparison) -> Condition:
+        if field is names.Intrinsic.ANY:
+            return self._anywhere(comparison)
+        if isinstance(field, names.Intrinsic):
+            return self._intrinsic_with(field, comparison)
+        if field.of_parent:
+            return _of_parent(self._field_with(_own(field), comparison))
+        if field.scope is Scope.NONE:
+            span, resource = self._both(field.name)
+            of_resource = self._attribute_with(Scope.RESOURCE, resource, comparison)
+            of_span = self._attribute_with(Scope.SPAN, span, comparison)
+            return any_of([of_span, all_of([_lacks(span), of_resource])])
+        found = self.attribute(field.scope, field.name)
+        return self._attribute_with(field.scope, found, comparison)
 
     def _attribute_with(
-        self, scope: Scope, attribute: Attribute, comparison: Operator, wanted: Literal
+        self, scope: Scope, attribute: Attribute, comparison: Comparison
     ) -> Condition:
+        wanted = comparison.literal
         types = _COLUMN_TYPES.get(wanted.type, ())
         narrow = attribute.narrowed(types)
         if not types or narrow.is_nil:
@@ -274,52 +283,76 @@ class Binder:
         filters = self._scan.filters
         if filters is not None and narrow.overflow is None:
             known = [
-                filters.column(_STORED_SCOPE[scope], attribute.key, kind)
+                filters.column(STORED_SCOPE[scope], attribute.key, kind)
                 for kind, _ in narrow.columns
                 if kind in types
             ]
             absent = narrow.absent_text
-            proven = all(each and not may_match(each, comparison, wanted) for each in known)
-            if proven and (absent is None or not holds(absent, comparison, wanted)):
+            proven = all(e and not may_match(e, comparison.operator, wanted) for e in known)
+            if proven and (absent is None or not holds(absent, comparison.operator, wanted)):
                 return NEVER
         bounds = None
         if scope is Scope.SPAN and narrow.overflow is None and len(narrow.columns) == 1:
             bounds = Bounds(narrow.columns[0][1])
-        return CompareLiteral(narrow, Comparison(comparison, wanted), generic=True, bounds=bounds)
+        return CompareLiteral(narrow, comparison, generic=True, bounds=bounds)
 
-    def _intrinsic_with(
-        self, field: names.Intrinsic, comparison: Operator, wanted: Literal
-    ) -> Condition:
+    def _intrinsic_with(self, field: names.Intrinsic, comparison: Comparison) -> Condition:
         stored = STORED[field]
+        if self._row_exists(stored.domain) is NEVER:
+            return NEVER
+        operator, wanted = comparison.operator, comparison.literal
         filters = self._scan.filters
         if filters is not None and len(stored.columns) == 1:
             known = filters.intrinsic(TABLE_OF_DOMAIN[stored.domain], stored.columns[0])
             default = stored.default
-            proven = known is not None and not may_match(known, comparison, wanted)
-            if proven and (default is None or not holds(default, comparison, wanted)):
+            proven = known is not None and not may_match(known, operator, wanted)
+            if proven and (default is None or not holds(default, operator, wanted)):
                 return NEVER
         bounds = Bounds(stored.columns[0]) if stored.has_bounds else None
-        bound = self.field(field)
-        return CompareLiteral(bound, Comparison(comparison, wanted), generic=False, bounds=bounds)
+        return CompareLiteral(Intrinsic(stored), comparison, generic=False, bounds=bounds)
+
+    def _anywhere(self, comparison: Comparison) -> Condition:
+        """Bind ``any``: some text of the span and of all that belongs to it; negated: none."""
+        if comparison.operator in NEGATIVE:
+            opposite = Comparison(_OPPOSITE[comparison.operator], comparison.literal)
+            return as_condition(negation(self._anywhere(opposite)))
+        found: list[Condition] = [
+            self._intrinsic_with(field, comparison)
+            for field in (names.Intrinsic.NAME, names.Intrinsic.STATUS_MESSAGE)
+        ]
+        for scope, column in self._columns.of_types(*TEXT_TYPES):
+            found.append(self._attribute_with(scope, column, comparison))
+        for scope in STORED_SCOPE:
+            if self._columns.may_overflow(scope, frozenset(TEXT_TYPES)):
+                found.append(OverflowHolds(self._columns, scope, comparison))
+        return for_some(any_of(found))
 
 
-def _unscoped_key(node: nodes.FieldExpression) -> str | None:
-    if not isinstance(node, nodes.Reference) or not isinstance(node.field, names.Attribute):
-        return None
-    return node.field.name if node.field.scope is Scope.NONE else None
+_OPPOSITE = {Operator.NE: Operator.EQ, Operator.NOT_MATCH: Operator.MATCH}
 
 
-def _is_nil(expression: Expression) -> Condition:
-    if isinstance(expression, Attribute):
-        if expression.absent_text is not None:
-            return NEVER
-        return ALWAYS if expression.is_nil else IsNil((expression,))
-    return IsNil((expression,))
+def _speaks_of(node: nodes.FieldExpression, domain: Domain) -> bool:
+    """Tell whether an expression mentions a field of events (of links)."""
+    level = Level.EVENT if domain == Domain.EVENT else Level.LINK
+    return any(reference.field.levels == {level} for reference in references(node))
 
 
-def _has_value(expression: Expression) -> Condition:
-    if isinstance(expression, Intrinsic):
-        return ALWAYS
-    if isinstance(expression, Attribute) and expression.is_nil:
+def _own(field: names.Attribute) -> names.Attribute:
+    """Name for the parent itself what is ``parent.x`` for its child."""
+    return names.Attribute(field.scope, field.name)
+
+
+def _of_parent(condition: Condition) -> Condition:
+    if condition is NEVER:
         return NEVER
-    return HasValue((expression,))
+    return HasParent() if condition is ALWAYS else ParentHolds(condition)
+
+
+def _lacks(attribute: Attribute) -> Condition:
+    if attribute.absent_text is not None:
+        return NEVER
+    return ALWAYS if attribute.is_nil else IsNil((attribute,))
+
+
+def _holds(attribute: Attribute) -> Condition:
+    return NEVER if attribute.is_nil else HasValue((attribute,))

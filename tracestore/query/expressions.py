@@ -2,8 +2,8 @@
 
 Each evaluates over the rows of its domain, to a mask (where is it true) or to an operand (what is
 its value). ``all_of``, ``any_of`` and ``negation`` build conditions so that what is already decided
-vanishes, small domains are settled before spans, and what is cheap comes first. No I/O but through
-the scan.
+vanishes, small domains are settled before spans, and what is cheap comes first. The leaves, which
+read columns, are in ``fields``. No I/O but through the scan.
 
 Source: TraceQL reference, 4.4 to 4.8.
 """
@@ -11,7 +11,7 @@ Source: TraceQL reference, 4.4 to 4.8.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,9 +19,7 @@ import pyarrow as pa
 
 from traceql.operators import Operator
 from traceql.values import ValueType
-from tracestore.model.tables import AttributeType
 from tracestore.query.arithmetic import calculate, negate
-from tracestore.query.columns import attribute, validity
 from tracestore.query.masks import Mask, mask_and, mask_not, mask_or, settle
 from tracestore.query.parts import (
     NIL,
@@ -33,8 +31,7 @@ from tracestore.query.parts import (
     booleans,
     truth,
 )
-from tracestore.query.predicates import Comparison, Literal, mask_literal, mask_operands
-from tracestore.query.prune import is_excluded
+from tracestore.query.predicates import Literal, mask_operands
 from tracestore.query.scan import ChunkScan
 
 
@@ -53,6 +50,10 @@ class Expression(ABC):
     def mask(self, scan: ChunkScan) -> Mask:
         """Mark the rows whose value is true."""
         return truth(self.operand(scan))
+
+    def presence(self, scan: ChunkScan) -> Mask:
+        """Mark the rows whose value is not nil."""
+        return self.operand(scan).present
 
 
 class Condition(Expression):
@@ -103,135 +104,8 @@ class Constant(Expression):
         return Operand((part,), True)
 
 
-_COLUMN_COSTS = {
-    AttributeType.STRING: 6,
-    AttributeType.ANY: 6,
-    AttributeType.INT: 4,
-    AttributeType.FLOAT: 4,
-    AttributeType.BOOL: 3,
-}
-_LIST_COST = 12
-_OVERFLOW_COST = 20
-_SMALL_DOMAIN_DISCOUNT = 20
-
-
 @dataclass(eq=False)
-class Attribute(Expression):
-    """A key in one scope: its typed columns, and the overflow column if that can hold it."""
-
-    of: Domain
-    key: str
-    columns: tuple[tuple[AttributeType, str], ...]
-    overflow: str | None
-    absent_text: str | None = None
-    """What the attribute reads as where it is absent; None: nil."""
-
-    def __post_init__(self) -> None:
-        self.domain = self.of
-        cost = sum(_COLUMN_COSTS.get(kind, _LIST_COST) for kind, _ in self.columns)
-        cost += _OVERFLOW_COST if self.overflow else 0
-        self.cost = cost if self.of == Domain.SPAN else cost // _SMALL_DOMAIN_DISCOUNT
-
-    @property
-    def is_nil(self) -> bool:
-        """Whether no row of the source has the key."""
-        return not self.columns and self.overflow is None and self.absent_text is None
-
-    def narrowed(self, types: Iterable[AttributeType]) -> Attribute:
-        """Leave out columns of other types, where presence need not be known."""
-        if self.overflow is not None or self.absent_text is not None:
-            return self
-        kept = tuple(column for column in self.columns if column[0] in types)
-        return Attribute(self.of, self.key, kept, None)
-
-    def presence(self, scan: ChunkScan) -> Mask:
-        """Mark the rows that have the key."""
-        if self.overflow is not None or self.absent_text is not None:
-            return self.operand(scan).present
-        present: Mask = False
-        for _, name in self.columns:
-            present = mask_or(present, validity(scan.column(self.domain, name)))
-        return present
-
-    def operand(self, scan: ChunkScan) -> Operand:
-        columns = [(kind, scan.column(self.domain, name)) for kind, name in self.columns]
-        overflow = scan.column(self.domain, self.overflow) if self.overflow else None
-        found = attribute(columns, overflow, self.key)
-        if self.absent_text is None:
-            return found
-        codes = np.zeros(scan.rows(self.domain), np.int32)
-        return found.else_(Operand((Texts(codes, pa.array([self.absent_text]), True),), True))
-
-
-@dataclass(eq=False)
-class Fallback(Expression):
-    """An unscoped attribute: the span's if the span has the key, else the resource's."""
-
-    first: Attribute
-    second: Attribute
-
-    def __post_init__(self) -> None:
-        self.domain, self.cost = Domain.SPAN, self.first.cost + self.second.cost + 4
-
-    def operand(self, scan: ChunkScan) -> Operand:
-        return self.first.operand(scan).else_(scan.operand(self.second, Domain.SPAN))
-
-
-@dataclass(eq=False)
-class Intrinsic(Expression):
-    """A field of the span, its trace or its scope."""
-
-    of: Domain
-    columns: tuple[str, ...]
-    load: Callable[..., Part]
-    price: int = 4
-
-    def __post_init__(self) -> None:
-        self.domain, self.cost = self.of, self.price
-
-    def operand(self, scan: ChunkScan) -> Operand:
-        arrays = [scan.column(self.domain, name) for name in self.columns]
-        return Operand((self.load(*arrays),), True)
-
-
-@dataclass(eq=False)
-class Bounds:
-    """A span column whose bounds in a chunk can prove a comparison false."""
-
-    column: str
-
-    def exclude(self, scan: ChunkScan, comparison: Comparison) -> bool:
-        """Tell whether the statistics of the chunk prove that no row satisfies the comparison."""
-        known = scan.of_source.source.statistics(scan.chunk, self.column)
-        if known is None:
-            return False
-        if known.null_count == scan.chunk.spans:
-            return True
-        low, high = known.minimum, known.maximum
-        return is_excluded(low, high, comparison.operator, comparison.literal.value)
-
-
-@dataclass(eq=False)
-class CompareLiteral(Condition):
-    """Something beside a literal."""
-
-    left: Expression
-    comparison: Comparison
-    generic: bool
-    bounds: Bounds | None = None
-
-    def __post_init__(self) -> None:
-        self.domain = self.left.domain
-        self.cost = self.left.cost + (0 if self.comparison.operator == Operator.EQ else 1)
-
-    def mask(self, scan: ChunkScan) -> Mask:
-        if self.bounds and self.bounds.exclude(scan, self.comparison):
-            return False
-        return mask_literal(self.left.operand(scan), self.comparison, generic=self.generic)
-
-
-@dataclass(eq=False)
-class _Combined(Expression):
+class Combined(Expression):
     """What joins several expressions: they meet in one domain."""
 
     parts: tuple[Expression, ...]
@@ -244,7 +118,7 @@ class _Combined(Expression):
 
 
 @dataclass(eq=False)
-class Compare(_Combined, Condition):
+class Compare(Combined, Condition):
     """Two expressions beside each other; their types are what they are at run time."""
 
     parts: tuple[Expression, Expression]
@@ -256,7 +130,7 @@ class Compare(_Combined, Condition):
 
 
 @dataclass(eq=False)
-class Calculate(_Combined):
+class Calculate(Combined):
     """Arithmetic of two expressions."""
 
     parts: tuple[Expression, Expression]
@@ -268,7 +142,7 @@ class Calculate(_Combined):
 
 
 @dataclass(eq=False)
-class Negate(_Combined):
+class Negate(Combined):
     """The negative of a number."""
 
     parts: tuple[Expression]
@@ -278,20 +152,17 @@ class Negate(_Combined):
 
 
 @dataclass(eq=False)
-class IsNil(_Combined, Condition):
+class IsNil(Combined, Condition):
     """``x = nil``: no key. A key without a value is not nil."""
 
     parts: tuple[Expression]
 
     def mask(self, scan: ChunkScan) -> Mask:
-        (part,) = self.parts
-        if isinstance(part, Attribute):
-            return mask_not(part.presence(scan))
-        return mask_not(part.operand(scan).present)
+        return mask_not(self.parts[0].presence(scan))
 
 
 @dataclass(eq=False)
-class HasValue(_Combined, Condition):
+class HasValue(Combined, Condition):
     """``x != nil``: a value. A key without a value has none."""
 
     parts: tuple[Expression]
@@ -301,7 +172,7 @@ class HasValue(_Combined, Condition):
 
 
 @dataclass(eq=False)
-class IsTrue(_Combined, Condition):
+class IsTrue(Combined, Condition):
     """A value of any type as a condition: true if it is the boolean true."""
 
     parts: tuple[Expression]
@@ -311,7 +182,7 @@ class IsTrue(_Combined, Condition):
 
 
 @dataclass(eq=False)
-class Not(_Combined, Condition):
+class Not(Combined, Condition):
     """The opposite of a condition."""
 
     parts: tuple[Condition]
@@ -321,7 +192,7 @@ class Not(_Combined, Condition):
 
 
 @dataclass(eq=False)
-class NotValue(_Combined):
+class NotValue(Combined):
     """``!x`` of a value: the opposite of a boolean, nil of anything else."""
 
     parts: tuple[Expression]
@@ -337,10 +208,10 @@ class NotValue(_Combined):
 
 
 @dataclass(eq=False)
-class And(_Combined, Condition):
+class And(Combined, Condition):
     """All of several conditions; the rest is not read once no row is left."""
 
-    parts: tuple[Expression, ...]
+    parts: tuple[Condition, ...]
 
     def mask(self, scan: ChunkScan) -> Mask:
         mask: Mask = True
@@ -352,10 +223,10 @@ class And(_Combined, Condition):
 
 
 @dataclass(eq=False)
-class Or(_Combined, Condition):
+class Or(Combined, Condition):
     """Any of several conditions; the rest is not read once all rows are in."""
 
-    parts: tuple[Expression, ...]
+    parts: tuple[Condition, ...]
 
     def mask(self, scan: ChunkScan) -> Mask:
         mask: Mask = False

@@ -1,5 +1,5 @@
-"""The intrinsics of a span, its trace and its scope: which columns they are, and what null reads
-as.
+"""The intrinsics of a span, its trace and scope, of events and links: which columns they are, and
+what null reads as.
 
 Source: TraceQL reference, 4.3.
 """
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from traceql.attributes import Intrinsic
+from traceql.attributes import Attribute, Field, Intrinsic
 from traceql.values import ValueType
-from tracestore.query.columns import ids, numbers, texts, validity
+from tracestore.query.columns import fixed_bytes, ids, numbers, texts, validity
 from tracestore.query.parts import Domain, Ids, Numbers, Part, Texts
 
 
@@ -23,7 +24,7 @@ class StoredIntrinsic:
     """Where an intrinsic is stored.
 
     ``default`` is what null reads as. ``has_bounds``: the statistics of its column say what it may
-    be.
+    be. ``of_span``: a column of the span that ``load`` gets behind those of the event.
     """
 
     domain: Domain
@@ -32,6 +33,7 @@ class StoredIntrinsic:
     cost: int = 4
     default: str | int | None = None
     has_bounds: bool = False
+    of_span: str | None = None
 
 
 def _texts(array: pa.Array) -> Texts:
@@ -62,6 +64,22 @@ def _trace_ids(array: pa.Array) -> Ids:
 
 def _span_ids(array: pa.Array) -> Ids:
     return ids(array, stripped=False)
+
+
+def _since_start(time: pa.Array, start: pa.Array) -> Numbers:
+    with np.errstate(over="ignore"):
+        return Numbers(ValueType.DURATION, numbers(time) - numbers(start), validity(time))
+
+
+def _sent_ids(width: int) -> Callable[[pa.Array], Ids]:
+    """IDs of links, which may have been sent without one: that reads as zeros."""
+
+    def load(array: pa.Array) -> Ids:
+        blank = b"\0" * width
+        sent = pc.if_else(pc.equal(pc.binary_length(array), width), array, blank)
+        return Ids(fixed_bytes(sent.cast(pa.binary(width))), width == 16, validity(array))
+
+    return load
 
 
 def _text(domain: Domain, column: str, default: str | None = None) -> StoredIntrinsic:
@@ -102,10 +120,22 @@ STORED: dict[Intrinsic, StoredIntrinsic] = {
     ),
     Intrinsic.ROOT_NAME: _text(Domain.TRACE, "root_name", default=""),
     Intrinsic.ROOT_SERVICE_NAME: _text(Domain.TRACE, "root_service_name", default=""),
+    Intrinsic.EVENT_NAME: StoredIntrinsic(
+        domain=Domain.EVENT, columns=("name",), load=texts, cost=6
+    ),
+    Intrinsic.EVENT_TIME_SINCE_START: StoredIntrinsic(
+        domain=Domain.EVENT, columns=("time",), load=_since_start, of_span="start_time"
+    ),
+    Intrinsic.LINK_TRACE_ID: StoredIntrinsic(
+        domain=Domain.LINK, columns=("trace_id",), load=_sent_ids(16), cost=8
+    ),
+    Intrinsic.LINK_SPAN_ID: StoredIntrinsic(
+        domain=Domain.LINK, columns=("span_id",), load=_sent_ids(8), cost=8
+    ),
     Intrinsic.SCOPE_NAME: _text(Domain.SCOPE, "name", default=""),
     Intrinsic.SCOPE_VERSION: _text(Domain.SCOPE, "version", default=""),
 }
-"""What one chunk of spans and its small tables can tell; of events and links there is more."""
+"""What the tables say as it is. ``parent`` and ``any`` are not among them: they are conditions."""
 
 NEEDS_WHOLE_TRACE = frozenset(
     {
@@ -119,3 +149,10 @@ NEEDS_WHOLE_TRACE = frozenset(
     }
 )
 """What is another thing of a fragment than of the whole trace."""
+
+
+def needs_whole_trace(field: Field) -> bool:
+    """Tell whether a field may be another thing of a fragment than of the whole trace."""
+    if isinstance(field, Attribute):
+        return field.of_parent
+    return field in NEEDS_WHOLE_TRACE or field is Intrinsic.PARENT

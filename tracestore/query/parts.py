@@ -2,8 +2,8 @@
 
 A key may be sent with several types, so the value of an attribute is not one array but a small set
 of ``Part``s: type, values, and the rows that have them. Rows are spans, or the rows of the small
-tables (resources, scopes, traces), or one row for a constant: the *domain*. ``spread`` turns a part
-of a small domain into one over spans.
+tables (resources, scopes, traces), events or links, or one row for a constant: the *domain*.
+``spread`` turns a part of one domain into one over another.
 
 Values in rows that are not ``valid`` are arbitrary. No I/O here, no state but lazily made texts.
 
@@ -29,19 +29,52 @@ Offsets: TypeAlias = npt.NDArray[np.int64]
 
 
 class Domain(IntEnum):
-    """What a row is. A value of one domain and one of another meet as spans."""
+    """What a row is. Values of two domains meet in the smallest to which both can be spread.
+
+    Rows of EVENT and LINK are those of a chunk, and a last one that stands for the event (link) of
+    spans that have none: all its fields are nil. The domains behind LINK are *joined*: each span
+    beside each of its events, each of its links, each pair of both, or beside that last row.
+    """
 
     CONSTANT = 0
     RESOURCE = 1
     SCOPE = 2
     TRACE = 3
     SPAN = 4
+    EVENT = 5
+    LINK = 6
+    SPAN_EVENT = 7
+    SPAN_LINK = 8
+    EVENT_LINK = 9
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether a row is a span beside an event, a link or both."""
+        return self >= Domain.SPAN_EVENT
+
+    @property
+    def has_events(self) -> bool:
+        """Whether a row speaks of an event."""
+        return self in (Domain.EVENT, Domain.SPAN_EVENT, Domain.EVENT_LINK)
+
+    @property
+    def has_links(self) -> bool:
+        """Whether a row speaks of a link."""
+        return self in (Domain.LINK, Domain.SPAN_LINK, Domain.EVENT_LINK)
 
     def meet(self, other: Domain) -> Domain:
         """Find the smallest domain to which both can be spread."""
         if self == other or other == Domain.CONSTANT:
             return self
-        return other if self == Domain.CONSTANT else Domain.SPAN
+        if self == Domain.CONSTANT:
+            return other
+        has_events = self.has_events or other.has_events
+        has_links = self.has_links or other.has_links
+        if has_events and has_links:
+            return Domain.EVENT_LINK
+        if has_events:
+            return Domain.SPAN_EVENT
+        return Domain.SPAN_LINK if has_links else Domain.SPAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +125,18 @@ class Ids:
 
     raw: npt.NDArray[np.uint8]
     stripped: bool
+    valid: Mask = True
 
     @property
     def type(self) -> ValueType:
         return ValueType.STRING
 
-    @property
-    def valid(self) -> Mask:
-        return True
-
     def spread(self, index: IntArray) -> Ids:
-        return Ids(self.raw[index], self.stripped)
+        valid = self.valid if isinstance(self.valid, bool) else self.valid[index]
+        return Ids(self.raw[index], self.stripped, valid)
 
-    def where(self, mask: Mask) -> Part:
-        return self.texts().where(mask)
+    def where(self, mask: Mask) -> Ids:
+        return Ids(self.raw, self.stripped, mask_and(self.valid, mask))
 
     def texts(self) -> Texts:
         """Write the IDs as lower-case hex, one dictionary entry a row."""
@@ -119,7 +150,7 @@ class Ids:
         if self.stripped:
             text = pc.utf8_ltrim(text, characters="0")
             text = pc.if_else(pc.equal(text, ""), "0", text)
-        return Texts(np.arange(rows, dtype=np.int32), text, True)
+        return Texts(np.arange(rows, dtype=np.int32), text, self.valid)
 
 
 _HEX_DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)

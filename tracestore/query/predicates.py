@@ -106,8 +106,7 @@ def mask_literal(operand: Operand, comparison: Comparison, *, generic: bool) -> 
 
     Args:
         generic: the operand is a generic attribute: its type must be the literal's, numbers being
-        one
-            type, and a duration is no number then.
+            one type, and a duration is no number then.
     """
     mask: Mask = False
     for part in operand.parts:
@@ -132,7 +131,7 @@ def _mask_part(part: Part, comparison: Comparison) -> Mask:
             return mask_and(part.valid, take(np.append(entries, False), part.codes))
         case Ids():
             if comparison.operator in (Operator.EQ, Operator.NE):
-                return _mask_ids(part, comparison)
+                return mask_and(part.valid, _mask_ids(part, comparison))
             return _mask_part(part.texts(), comparison)
         case Lists():
             elements = _mask_part(part.elements, comparison)
@@ -250,7 +249,7 @@ def _mask_text_pair(left: Part, comparison: Operator, right: Part, rows: int) ->
 def _as_texts(part: Part, *, bare: bool) -> Texts:
     """Write IDs as texts; ``bare``: they and what meets them, without case and leading zeros."""
     if isinstance(part, Ids):
-        return Ids(part.raw, stripped=bare or part.stripped).texts()
+        return Ids(part.raw, bare or part.stripped, part.valid).texts()
     assert isinstance(part, Texts)
     if not bare:
         return part

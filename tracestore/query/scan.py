@@ -7,10 +7,10 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from tracestore.model.tables import Table
 from tracestore.query.columns import fixed_bytes, numbers
 from tracestore.query.control import QueryControl
 from tracestore.query.masks import Mask, settle, take
+from tracestore.query.owned import OwnedRows, with_nil_row
 from tracestore.query.parts import Domain, IntArray, Operand
 from tracestore.query.source import Chunk, SpanSource
 
@@ -30,6 +31,8 @@ TABLE_OF_DOMAIN = {
     Domain.SCOPE: Table.SCOPES,
     Domain.TRACE: Table.TRACES,
     Domain.SPAN: Table.SPANS,
+    Domain.EVENT: Table.EVENTS,
+    Domain.LINK: Table.LINKS,
 }
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 """Odd, so that no bit is lost; many senders leave half of the ID zero."""
@@ -133,6 +136,9 @@ class ChunkScan:
         self.of_source = scan
         self._columns: dict[tuple[Table, str], pa.Array] = {}
         self._index: dict[Domain, IntArray] = {}
+        self._owned: dict[Domain, OwnedRows] = {}
+        self.memo: dict[Hashable, Any] = {}
+        """What expressions remember of the chunk."""
 
     @property
     def has_read(self) -> bool:
@@ -148,18 +154,31 @@ class ChunkScan:
                 return self.chunk.traces
             case Domain.SPAN:
                 return self.chunk.spans
+            case Domain.EVENT | Domain.LINK:
+                return len(self.owned(domain))
         return self.of_source.source.rows(TABLE_OF_DOMAIN[domain])
 
     def column(self, domain: Domain, name: str) -> pa.Array:
-        """Get a column of the domain's table, its rows of this chunk."""
+        """Get a column of the domain's table, its rows of this chunk; of events one null more."""
         table = TABLE_OF_DOMAIN[domain]
         if domain in _PER_SOURCE:
             return self.of_source.column(table, name)
         if (table, name) not in self._columns:
-            scan = self.of_source
-            read = scan.source.read(table, [name], self.chunk, scan.stats)
-            self._columns[table, name] = _one_chunk(read[name])
+            read = self._read(table, name)
+            is_owned = domain in (Domain.EVENT, Domain.LINK)
+            self._columns[table, name] = with_nil_row(read) if is_owned else read
         return self._columns[table, name]
+
+    def _read(self, table: Table, name: str) -> pa.Array:
+        scan = self.of_source
+        return _one_chunk(scan.source.read(table, [name], self.chunk, scan.stats)[name])
+
+    def owned(self, domain: Domain) -> OwnedRows:
+        """Get whose the events (or links) of this chunk are."""
+        if domain not in self._owned:
+            owners = numbers(self._read(TABLE_OF_DOMAIN[domain], "span")) - self.chunk.first_span
+            self._owned[domain] = OwnedRows(owners, self.chunk.spans)
+        return self._owned[domain]
 
     @property
     def trace_slice(self) -> slice:

@@ -1,0 +1,97 @@
+"""Which attributes one source has, and in which columns: keys -> typed columns, per scope."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from traceql.attributes import SERVICE_NAME, Scope
+from tracestore.model.tables import (
+    TABLE_OF_SCOPE,
+    AttributeScope,
+    AttributeType,
+    attribute_columns,
+    overflow_name,
+)
+from tracestore.query.fields import Attribute
+from tracestore.query.parts import Domain
+from tracestore.query.scan import SourceScan
+
+DOMAIN_OF_SCOPE = {
+    Scope.SPAN: Domain.SPAN,
+    Scope.RESOURCE: Domain.RESOURCE,
+    Scope.INSTRUMENTATION: Domain.SCOPE,
+    Scope.EVENT: Domain.EVENT,
+    Scope.LINK: Domain.LINK,
+}
+STORED_SCOPE = {scope: AttributeScope(scope.value) for scope in DOMAIN_OF_SCOPE}
+
+Columns = tuple[tuple[AttributeType, str], ...]
+
+
+class SourceColumns:
+    """The attribute columns of a source."""
+
+    def __init__(self, scan: SourceScan) -> None:
+        self.scan = scan
+
+    def attribute(self, scope: Scope, key: str) -> Attribute:
+        """Bind a key of one scope to its columns; without any it is nil."""
+        is_service = scope is SERVICE_NAME.scope and key == SERVICE_NAME.name
+        return Attribute(
+            DOMAIN_OF_SCOPE[scope],
+            key,
+            self._by_scope[scope].get(key, ()),
+            overflow_name(STORED_SCOPE[scope]) if self._may_overflow(scope, key) else None,
+            absent_text="" if is_service else None,
+        )
+
+    def of_types(self, *types: AttributeType) -> Iterator[tuple[Scope, Attribute]]:
+        """Walk over the columns of some types: attributes of one column, without overflow."""
+        for scope, by_key in self._by_scope.items():
+            for key, columns in by_key.items():
+                for kind, name in columns:
+                    if kind in types:
+                        yield scope, Attribute(DOMAIN_OF_SCOPE[scope], key, ((kind, name),), None)
+
+    def own_columns(self, scope: Scope, key: str) -> Attribute:
+        """Bind a key to its columns, without what may be in the overflow column."""
+        columns = self._by_scope[scope].get(key, ())
+        return Attribute(DOMAIN_OF_SCOPE[scope], key, columns, None)
+
+    def may_overflow(self, scope: Scope, types: frozenset[str]) -> bool:
+        """Tell whether the overflow column of a scope may hold an entry of one of some types."""
+        stored = STORED_SCOPE[scope]
+        if overflow_name(stored) not in self.scan.source.schema(TABLE_OF_SCOPE[stored]).names:
+            return False
+        filters = self.scan.filters
+        if filters is None:
+            return True
+        return any(not types.isdisjoint(known) for known in filters.overflow(stored).values())
+
+    @cached_property
+    def _by_scope(self) -> dict[Scope, dict[str, Columns]]:
+        found: dict[Scope, dict[str, Columns]] = {}
+        for scope, stored in STORED_SCOPE.items():
+            of_scope = found.setdefault(scope, {})
+            for column in attribute_columns(self.scan.source.schema(TABLE_OF_SCOPE[stored])):
+                known = of_scope.get(column.key, ())
+                of_scope[column.key] = (*known, (column.type, column.name))
+        return found
+
+    @cached_property
+    def _overflow_keys(self) -> dict[Scope, frozenset[str] | None]:
+        """Keys in the overflow columns; None: unknown, any key may be there."""
+        filters = self.scan.filters
+        found: dict[Scope, frozenset[str] | None] = {}
+        for scope, stored in STORED_SCOPE.items():
+            schema = self.scan.source.schema(TABLE_OF_SCOPE[stored])
+            if overflow_name(stored) not in schema.names:
+                found[scope] = frozenset()
+            else:
+                found[scope] = None if filters is None else frozenset(filters.overflow(stored))
+        return found
+
+    def _may_overflow(self, scope: Scope, key: str) -> bool:
+        keys = self._overflow_keys[scope]
+        return keys is None or key in keys
