@@ -38,11 +38,12 @@ _COLUMNS = (
     Column("SERVICE", shrinks=True),
     Column("NAME", shrinks=True),
     Column("DURATION", right=True),
-    Column("MATCHED", right=True),
-    Column("SPANS", right=True),
-    Column("ERRORS", right=True),
+    Column("MATCHED", right=True, optional=True),
+    Column("SPANS", right=True, optional=True),
+    Column("ERRORS", right=True, optional=True),
 )
 _INDENT = "  "
+_SECONDS = len("2026-01-31 12:00:00")
 
 
 def run_query(argv: Sequence[str]) -> int:
@@ -81,12 +82,13 @@ def make_request(flags: Flags) -> SearchRequest:
 
 def show_table(screen: Screen, found: Found) -> None:
     """Print a line per trace, then what else was asked for."""
+    time_characters = _SECONDS if screen.is_terminal else None
     screen.table(
         _COLUMNS,
         [
             (
                 Cell(trace.trace_id, Ink.NUMBER),
-                Cell(time_words(trace.start_ns)),
+                Cell(time_words(trace.start_ns)[:time_characters]),
                 Cell(trace.root_service, Ink.NAME),
                 Cell(trace.root_name),
                 Cell(duration_words(trace.duration_ns)),

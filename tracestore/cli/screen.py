@@ -16,7 +16,7 @@ from tracestore.client.words import printable
 ELLIPSIS = "…"
 FALLBACK_COLUMNS = 100
 _GAP = "  "
-_NARROWEST = 8
+_NARROWEST = 6
 """No column is cut below this."""
 
 
@@ -48,6 +48,8 @@ class Column:
     """Numbers stand right."""
     shrinks: bool = False
     """Whether it is cut when the terminal is too narrow."""
+    optional: bool = False
+    """Whether it is left out when that is not enough."""
 
 
 class Screen:
@@ -101,23 +103,40 @@ class Screen:
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
         """Print a table under its titles."""
-        shown = [[Cell(printable(cell.text), cell.ink) for cell in row] for row in rows]
+        titles = [Cell(column.title, Ink.BOLD) for column in columns]
+        shown = [[Cell(printable(cell.text), cell.ink) for cell in row] for row in [titles, *rows]]
+        kept = self._kept(columns, shown)
+        columns = [columns[index] for index in kept]
+        shown = [[row[index] for index in kept] for row in shown]
         widths = self._widths(columns, shown)
-        for row in [[Cell(column.title, Ink.BOLD) for column in columns], *shown]:
+        for row in shown:
             parts = (
                 self._cell(cell, column, width)
                 for cell, column, width in zip(row, columns, widths, strict=True)
             )
             self.write(_GAP.join(parts).rstrip())
 
-    def _widths(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> list[int]:
-        widths = [
-            max([len(column.title), *(len(row[index].text) for row in rows)])
-            for index, column in enumerate(columns)
+    def _kept(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> list[int]:
+        """Choose the columns that fit when those that shrink are narrow: the last ones go first."""
+        kept = list(range(len(columns)))
+        if self._columns is None:
+            return kept
+        narrow = [
+            min(width, _NARROWEST) if column.shrinks else width
+            for width, column in zip(_full_widths(rows), columns, strict=True)
         ]
+        for index in reversed(kept.copy()):
+            if _table_width([narrow[i] for i in kept]) <= self._columns:
+                break
+            if columns[index].optional:
+                kept.remove(index)
+        return kept
+
+    def _widths(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> list[int]:
+        widths = _full_widths(rows)
         if self._columns is None:
             return widths
-        excess = sum(widths) + len(_GAP) * (len(widths) - 1) - self._columns
+        excess = _table_width(widths) - self._columns
         while excess > 0:
             shrinking = [i for i, c in enumerate(columns) if c.shrinks and widths[i] > _NARROWEST]
             if not shrinking:
@@ -134,3 +153,11 @@ class Screen:
         space = " " * (width - len(text))
         inked = self.ink(text, cell.ink)
         return space + inked if column.right else inked + space
+
+
+def _full_widths(rows: Sequence[Sequence[Cell]]) -> list[int]:
+    return [max(len(cell.text) for cell in column) for column in zip(*rows, strict=True)]
+
+
+def _table_width(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
