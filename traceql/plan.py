@@ -20,7 +20,7 @@ from traceql.nodes import FieldExpression, Hint, Node
 from traceql.operators import STRUCTURE, Operator
 from traceql.rewrite import rewrite
 from traceql.values import Bool, String, Value
-from traceql.walk import children, fields_of, walk
+from traceql.walk import children, fields_of, transform, walk
 
 _ALTERNATIVES_MAX = 1000
 """A group of more alternatives prunes nothing worth its cost, and is left out."""
@@ -103,7 +103,8 @@ class FetchPlan:
     """One pipeline, and its metric if it has one.
 
     Attributes:
-        pipeline: rewritten; in a metrics query the part that selects spans.
+        pipeline: filters are rewritten, all else is as written, since answers name groups and
+            aggregates by their text; in a metrics query the part that selects spans.
         filters: every filter of the pipeline in text order, those in parentheses included.
         required: a trace can only match if, of each group of indices into ``filters``, one filter
             matches a span of it.
@@ -171,7 +172,7 @@ def plan(node: nodes.Query | nodes.MetricsQuery | nodes.Pipeline) -> FetchPlan:
     body = node.body if isinstance(node, nodes.Query) else node
     if isinstance(body, nodes.MetricsMath):
         raise UnsupportedError("math expressions as one pipeline are", at=body.at)
-    body = rewrite(body)
+    body = transform(body, _rewrite_filter)
     pipeline = body.pipeline if isinstance(body, nodes.MetricsQuery) else body
     filters = tuple(one for one in walk(pipeline) if isinstance(one, nodes.Filter))
     numbers = {id(one): index for index, one in enumerate(filters)}
@@ -188,6 +189,10 @@ def plan(node: nodes.Query | nodes.MetricsQuery | nodes.Pipeline) -> FetchPlan:
         metric=body if isinstance(body, nodes.MetricsQuery) else None,
         hints=hints,
     )
+
+
+def _rewrite_filter(node: Node) -> Node:
+    return rewrite(node) if isinstance(node, nodes.Filter) else node
 
 
 def plan_filter(node: nodes.Filter) -> FilterPlan:

@@ -14,13 +14,12 @@ import numpy.typing as npt
 from tracestore.model.tables import Table
 from tracestore.model.times import TimeRange
 from tracestore.query.bind import Binder
-from tracestore.query.expressions import NEVER
-from tracestore.query.masks import BoolArray, Mask, settle
-from tracestore.query.parts import Domain
+from tracestore.query.groups import Spansets, matched_traces
+from tracestore.query.masks import BoolArray
+from tracestore.query.pipeline import BoundPipeline, trace_groups
 from tracestore.query.plan import SearchPlan
-from tracestore.query.scan import SourceScan, SourceTraces
+from tracestore.query.scan import ChunkScan, SourceScan, SourceTraces
 from tracestore.query.source import Chunk
-from tracestore.query.spansets import matched_traces
 
 SORTED_MIN = 256
 """Traces that are sorted at a time, at least."""
@@ -59,7 +58,7 @@ class Matches:
     """The matched traces of one source."""
 
     scan: SourceScan
-    binder: Binder
+    pipeline: BoundPipeline
     rows: Rows
     """(M,) rows of ``traces``, ascending."""
     outside: BoolArray
@@ -81,41 +80,55 @@ class Matches:
         place = bisect.bisect_right(chunks, row, key=lambda chunk: chunk.first_trace)
         return chunks[place - 1]
 
-    def mask(self, chunk: Chunk) -> Mask:
-        """Get the matched spans of a chunk."""
-        packed = self.packed[chunk.index]
+    @property
+    def binder(self) -> Binder:
+        """What bound the query to the source."""
+        return self.pipeline.binder
+
+    def spansets(self, scan: ChunkScan) -> Spansets:
+        """Get the spansets of a chunk.
+
+        Where nothing is said of spansets they are the matched spans; else the pipeline is run once
+        more, since groups of all matches would take much more memory than a bit a span.
+        """
+        if self.pipeline.plan.tells:
+            return self.pipeline.run(scan)
+        packed = self.packed[scan.chunk.index]
         if isinstance(packed, bool):
-            return packed
-        return np.unpackbits(packed, count=chunk.spans).view(np.bool_)
+            return Spansets(packed, trace_groups(scan))
+        marked = np.unpackbits(packed, count=scan.chunk.spans).view(np.bool_)
+        return Spansets(marked, trace_groups(scan))
 
 
 def evaluate(scan: SourceScan, plan: SearchPlan, window: TimeRange | None) -> Matches | None:
-    """Evaluate the filter on all spans of a source; None if it provably has no match.
+    """Evaluate a query on all traces of a source; None if it provably has no match.
 
-    Raises: DeadlineError between chunks; what the source raises.
+    Raises: DeadlineError between chunks; InvalidRequestError if a structural operator meets several
+    spansets in a trace inside the window; what the source raises.
     """
-    binder = Binder(scan)
-    condition = binder.condition(plan.filter)
-    if condition is NEVER:
+    pipeline = BoundPipeline(scan, plan)
+    if pipeline.is_never:
         return None
     traces, stats = scan.traces, scan.stats
+    inside = is_inside(traces, window)
     found: list[Rows] = []
     packed: dict[int, npt.NDArray[np.uint8] | bool] = {}
     for chunk in scan.chunks:
         chunk_scan = scan.chunk(chunk)
-        mask = settle(chunk_scan.mask(condition, Domain.SPAN))
+        part = chunk_scan.trace_slice
+        spansets = pipeline.run(chunk_scan, inside[part] if plan.may_fail else True)
+        mask = spansets.marked
         if mask is not False or chunk_scan.has_read:
             stats.inspected_spans += chunk.spans
             stats.inspected_traces += chunk.traces
-        part = chunk_scan.trace_slice
-        first_span = traces.first_span[part] - chunk.first_span
-        rows = matched_traces(mask, first_span, traces.span_count[part])
+        rows = matched_traces(
+            mask, traces.first_span[part] - chunk.first_span, traces.span_count[part]
+        )
         if len(rows):
             found.append(rows + chunk.first_trace)
             packed[chunk.index] = mask if isinstance(mask, bool) else np.packbits(mask)
     rows = np.concatenate([np.empty(0, np.int64), *found])
-    outside = ~is_inside(traces, window)[rows]
-    return Matches(scan=scan, binder=binder, rows=rows, outside=outside, packed=packed)
+    return Matches(scan=scan, pipeline=pipeline, rows=rows, outside=~inside[rows], packed=packed)
 
 
 def is_inside(traces: SourceTraces, window: TimeRange | None) -> BoolArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,15 +11,15 @@ import numpy as np
 from tracestore.model.results import QueryStats, TraceSummary
 from tracestore.model.tables import Table
 from tracestore.model.times import TimeRange
-from tracestore.query.bind import Binder
 from tracestore.query.candidates import Matches, evaluate
 from tracestore.query.control import QueryControl
-from tracestore.query.expressions import NEVER
 from tracestore.query.fragments import Ids, Rows, SplitTraces, locate, read_whole, split_traces
+from tracestore.query.mentions import BoundMentions
+from tracestore.query.pipeline import BoundPipeline
 from tracestore.query.plan import SearchPlan
 from tracestore.query.scan import SourceScan
 from tracestore.query.source import SpanSource
-from tracestore.query.spansets import BoundMentions, Renderer
+from tracestore.query.spansets import Renderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Scope:
         return split.where(touched)
 
     def _may_match(self, scan: SourceScan) -> bool:
-        return Binder(scan).condition(self.plan.filter) is not NEVER
+        return not BoundPipeline(scan, self.plan).is_never
 
     def evaluate(self, scan: SourceScan) -> Matches | None:
         """Evaluate a source inside the window; leaves out traces that lie wholly outside of it."""
@@ -105,13 +105,7 @@ class Scope:
             return matches
         kept = ~matches.outside
         kept[matches.outside] = self._split.contain(scan.traces.keys[matches.rows[matches.outside]])
-        return Matches(
-            scan=scan,
-            binder=matches.binder,
-            rows=matches.rows[kept],
-            outside=matches.outside[kept],
-            packed=matches.packed,
-        )
+        return replace(matches, rows=matches.rows[kept], outside=matches.outside[kept])
 
     def join(self, ids: Ids) -> tuple[Rows, Iterator[Matches]]:
         """Find out which traces lie in several sources, and evaluate those as a whole.
@@ -154,10 +148,9 @@ def summarise(found: Sequence[Found], scope: Scope, spans_per_span_set: int) -> 
         chunk = matches.chunk_of(found[group[0]].row)
         if id(matches) not in bound:
             bound[id(matches)] = BoundMentions(matches.binder, scope.plan.shown)
-        renderer = Renderer(
-            matches.scan.chunk(chunk), bound[id(matches)], spans_per_span_set=spans_per_span_set
-        )
-        mask = matches.mask(chunk)
+        scan = matches.scan.chunk(chunk)
+        renderer = Renderer(scan, bound[id(matches)], spans_per_span_set=spans_per_span_set)
+        spansets = matches.spansets(scan)
         for place in group:
-            summaries[place] = renderer.summary(found[place].row, mask)
+            summaries[place] = renderer.summary(found[place].row, spansets)
     return [summaries[place] for place in range(len(found))]

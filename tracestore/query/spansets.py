@@ -5,14 +5,11 @@ Python per span only for the spans that are shown. Source: TraceQL reference, 5.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from traceql import nodes
-from traceql.attributes import Attribute, Field, Intrinsic, Level, Scope
 from traceql.values import Kind, Status, ValueType, duration_text
 from tracestore.model.results import (
     AttributeValue,
@@ -21,79 +18,19 @@ from tracestore.model.results import (
     SpanSummary,
     TraceSummary,
 )
-from tracestore.query.bind import Binder, references
 from tracestore.query.columns import numbers
 from tracestore.query.expressions import Expression
+from tracestore.query.groups import Spansets
 from tracestore.query.masks import BoolArray, Mask
+from tracestore.query.mentions import BoundMentions
 from tracestore.query.parts import Domain, Ids, Lists, Numbers, Operand, Part, Texts
 from tracestore.query.scan import ChunkScan
 
-_SHOWN_ELSEWHERE = frozenset(
-    {
-        Intrinsic.NAME,
-        Intrinsic.DURATION,
-        Intrinsic.TRACE_DURATION,
-        Intrinsic.ROOT_NAME,
-        Intrinsic.ROOT_SERVICE_NAME,
-        Intrinsic.TRACE_ID,
-        Intrinsic.SPAN_ID,
-    }
-)
-_LEVEL_ORDER = [Level.SPAN, Level.RESOURCE, Level.INSTRUMENTATION, Level.TRACE]
+Rows = npt.NDArray[np.int64]
 _STATUS_ERROR = Status.ERROR.code
 _STATUS_TEXTS = {status.code: status.value for status in Status}
 _KIND_TEXTS = {kind.code: kind.value for kind in Kind}
 NIL_TEXT = "nil"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mention:
-    """A field that a query names, and whether it asks for ``= nil`` of it."""
-
-    field: Field
-    asks_nil: bool
-
-
-def mentions(expressions: Sequence[nodes.FieldExpression]) -> tuple[Mention, ...]:
-    """Collect the fields whose values a search shows with each span, in the order shown."""
-    found: dict[Field, bool] = {}
-    for expression in expressions:
-        for reference in references(expression):
-            found.setdefault(reference.field, False)
-        for field in _asked_nil(expression):
-            found[field] = True
-    shown = [
-        Mention(field=field, asks_nil=asks_nil)
-        for field, asks_nil in found.items()
-        if field not in _SHOWN_ELSEWHERE
-    ]
-    return tuple(shown)
-
-
-def _asked_nil(node: nodes.FieldExpression) -> list[Field]:
-    match node:
-        case nodes.Exists(nodes.Reference(field), negated=True):
-            return [field]
-        case nodes.Logical():
-            return [field for operand in node.operands for field in _asked_nil(operand)]
-        case nodes.Binary():
-            return _asked_nil(node.left) + _asked_nil(node.right)
-        case nodes.Unary() | nodes.Exists():
-            return _asked_nil(node.operand)
-    return []
-
-
-class BoundMentions:
-    """What is shown of the spans of one source."""
-
-    def __init__(self, binder: Binder, shown: Sequence[Mention]) -> None:
-        self.fields = _bind_mentions(binder, shown)
-        self.nil_fields = [
-            (name_of(mention.field), _bind_mentions(binder, [mention]))
-            for mention in shown
-            if mention.asks_nil
-        ]
-        self.service = binder.attribute(Scope.RESOURCE, "service.name")
 
 
 class Renderer:
@@ -106,12 +43,12 @@ class Renderer:
         self._operands: dict[Expression, Operand] = {}
         self._start = numbers(scan.column(Domain.SPAN, "start_time")).view(np.uint64)
 
-    def summary(self, trace: int, mask: Mask) -> TraceSummary:
+    def summary(self, trace: int, spansets: Spansets) -> TraceSummary:
         """Summarise a trace.
 
         Args:
             trace: row of ``traces`` in the source.
-            mask: the matched spans of the chunk.
+            spansets: of the chunk.
         """
         traces = self._scan.of_source.traces
         row = trace - self._scan.chunk.first_trace
@@ -124,20 +61,32 @@ class Renderer:
             root_name=self._trace_text("root_name", row),
             start_ns=start_ns,
             duration_ns=end_ns - start_ns,
-            span_sets=(self._span_set(spans, mask),),
+            span_sets=tuple(self._span_sets(spans, row, spansets)),
             service_stats=self._service_stats(spans),
         )
 
     def _trace_text(self, column: str, row: int) -> str:
         return self._scan.column(Domain.TRACE, column)[row].as_py() or ""
 
-    def _span_set(self, spans: slice, mask: Mask) -> SpanSet:
+    def _span_sets(self, spans: slice, trace: int, spansets: Spansets) -> Iterator[SpanSet]:
         matched = np.arange(spans.start, spans.stop)
-        if not isinstance(mask, bool):
-            matched = matched[mask[spans]]
+        if not isinstance(spansets.marked, bool):
+            matched = matched[spansets.marked[spans]]
+        if not spansets.groups.is_split:
+            yield self._span_set(matched, trace, spansets)
+            return
+        group = spansets.groups.of_span[matched]
+        for number in np.unique(group).tolist():
+            yield self._span_set(matched[group == number], number, spansets)
+
+    def _span_set(self, matched: Rows, group: int, spansets: Spansets) -> SpanSet:
         order = np.argsort(self._start[matched], kind="stable")[: self._spans_per_span_set]
-        shown = tuple(self._span(row) for row in matched[order].tolist())
-        return SpanSet(matched=len(matched), spans=shown)
+        said = ((name, value_at(value, group)) for name, value in spansets.groups.attributes)
+        return SpanSet(
+            matched=len(matched),
+            spans=tuple(self._span(row) for row in matched[order].tolist()),
+            attributes=tuple((name, NIL_TEXT if v is None else v) for name, v in said),
+        )
 
     def _span(self, row: int) -> SpanSummary:
         scan = self._scan
@@ -151,18 +100,24 @@ class Renderer:
 
     def _attributes(self, row: int) -> list[tuple[str, AttributeValue]]:
         found: list[tuple[int, str, AttributeValue]] = []
-        for level, name, bound in self._shown.fields:
-            value = value_at(self._operand(bound), self._row_of(bound, row))
+        for field in self._shown.fields:
+            value = value_at(self._operand(field.value), self._row_of(field.value, row))
             if value is not None:
-                found.append((level, name, value))
-        for name, sides in self._shown.nil_fields:
-            if not any(self._is_present(bound, row) for _, _, bound in sides):
-                found.append((sides[0][0], name, NIL_TEXT))
+                found.append((field.level, field.name, value))
+        for asked in self._shown.nil_fields:
+            is_there = asked.owned is None or self._owns(asked.owned, row)
+            if is_there and not any(self._is_present(side, row) for side in asked.sides):
+                found.append((asked.level, asked.name, NIL_TEXT))
         found.sort(key=lambda each: each[:2])
         return [(name, value) for _, name, value in found]
 
     def _is_present(self, bound: Expression, row: int) -> bool:
         return _at(self._operand(bound).present, self._row_of(bound, row))
+
+    def _owns(self, domain: Domain, row: int) -> bool:
+        """Tell whether a span has an event (or link)."""
+        owned = self._scan.owned(domain)
+        return bool(owned.first[row] < len(owned) - 1)
 
     def _operand(self, bound: Expression) -> Operand:
         if bound not in self._operands:
@@ -189,31 +144,6 @@ class Renderer:
             name: ServiceStats(spans=count, errors=errors_of)
             for name, (count, errors_of) in sorted(named.items())
         }
-
-
-def _bind_mentions(binder: Binder, shown: Sequence[Mention]) -> list[tuple[int, str, Expression]]:
-    """Bind what is shown, in order: span, resource, scope, each by name; ``.x`` is two fields."""
-    found: list[tuple[int, str, Expression]] = []
-    seen = set()
-    for mention in shown:
-        for level, field in _scoped(mention.field):
-            if field not in seen:
-                seen.add(field)
-                found.append((level, name_of(field), binder.field(field)))
-    return sorted(found, key=lambda each: each[:2])
-
-
-def _scoped(field: Field) -> list[tuple[int, Field]]:
-    if isinstance(field, Attribute) and field.scope is Scope.NONE:
-        sides = (Attribute(scope, field.name) for scope in (Scope.SPAN, Scope.RESOURCE))
-        return [(number, side) for number, side in enumerate(sides)]
-    (level,) = field.levels
-    return [(_LEVEL_ORDER.index(level), field)]
-
-
-def name_of(field: Field) -> str:
-    """Name a field in an answer: an attribute without its scope, an intrinsic canonically."""
-    return field.name if isinstance(field, Attribute) else field.text
 
 
 def _at(mask: Mask, row: int) -> bool:
@@ -254,24 +184,3 @@ def _number(kind: ValueType, value: np.generic) -> int | float | bool | str:
         case ValueType.DURATION:
             return duration_text(int(plain))
     return plain
-
-
-def matched_traces(
-    mask: Mask, first_span: npt.NDArray[np.int64], span_count: npt.NDArray[np.int32]
-) -> npt.NDArray[np.int64]:
-    """Find the traces with a marked span.
-
-    Args:
-        mask: (N,) spans of a chunk.
-        first_span: (T,) where each trace begins among them, ascending.
-        span_count: (T,) spans of each.
-
-    Returns: rows among the T, ascending.
-    """
-    if isinstance(mask, bool):
-        return np.flatnonzero(span_count > 0) if mask else np.empty(0, np.int64)
-    spans = np.flatnonzero(mask)
-    if len(spans) * 16 < len(mask):
-        rows = np.searchsorted(first_span, spans, side="right") - 1
-        return rows[np.diff(rows, prepend=-1) > 0]
-    return np.flatnonzero(np.logical_or.reduceat(mask, first_span))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tracestore.query import candidates
 from tracestore.query.candidates import NewestFirst
-from tracestore.query.spansets import matched_traces
+from tracestore.query.groups import matched_traces
 
 
 @given(starts=st.lists(st.integers(0, 5), max_size=40), sorted_min=st.integers(1, 8))
