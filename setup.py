@@ -19,7 +19,9 @@ extensions = [
     Extension(
         f"tracestore.kernel.{source.stem}",
         [str(source)],
-        extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-fno-strict-aliasing"],
+        extra_compile_args=[]
+        if sys.platform == "win32"
+        else ["-O3", "-g0", "-fno-strict-aliasing"],
     )
     for source in sources
 ]
