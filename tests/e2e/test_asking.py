@@ -36,6 +36,9 @@ QUERIES = (
     '{ resource.service.name = "bank" }',
     "{ span.http.status_code >= 404 && duration > 5ms }",
     "{ span.retried = true || span.ratio = 0.5 }",
+    '{ resource.service.name = "shop" } > { status = error }',
+    "{} | by(resource.service.name) | count() > 1",
+    "{ status = error } | avg(duration) > 1ms",
     '{ name = "none" }',
 )
 
@@ -78,6 +81,7 @@ def test_from_python(query: str, store: tuple[Server, Path]) -> None:
     assert of_server.to_arrow().equals(of_directory.to_arrow())
     assert of_server.to_arrow("traces").equals(of_directory.to_arrow("traces"))
     assert bool(of_server.traces) == ("none" not in query)
+    assert None not in of_server.to_arrow()["service"].to_pylist()
 
 
 def test_a_trace_from_python(store: tuple[Server, Path]) -> None:
