@@ -294,7 +294,7 @@ class Binder:
         bounds = None
         if scope is Scope.SPAN and narrow.overflow is None and len(narrow.columns) == 1:
             bounds = Bounds(narrow.columns[0][1])
-        return CompareLiteral(narrow, comparison, generic=True, bounds=bounds)
+        return CompareLiteral(narrow, comparison.copy(), generic=True, bounds=bounds)
 
     def _intrinsic_with(self, field: names.Intrinsic, comparison: Comparison) -> Condition:
         stored = STORED[field]
@@ -309,7 +309,8 @@ class Binder:
             if proven and (default is None or not holds(default, operator, wanted)):
                 return NEVER
         bounds = Bounds(stored.columns[0]) if stored.has_bounds else None
-        return CompareLiteral(Intrinsic(stored), comparison, generic=False, bounds=bounds)
+        bound = Intrinsic(stored)
+        return CompareLiteral(bound, comparison.copy(), generic=False, bounds=bounds)
 
     def _anywhere(self, comparison: Comparison) -> Condition:
         """Bind ``any``: some text of the span and of all that belongs to it; negated: none."""

@@ -63,6 +63,10 @@ class Condition(Expression):
     def mask(self, scan: ChunkScan) -> Mask:
         """Mark the rows where it holds."""
 
+    def mask_within(self, scan: ChunkScan, rows: Mask) -> Mask:
+        """Mark those of some rows where it holds; of the others nothing need be found out."""
+        return mask_and(rows, scan.mask(self, self.domain))
+
     def operand(self, scan: ChunkScan) -> Operand:
         return booleans(self.mask(scan), scan.rows(self.domain))
 
@@ -190,6 +194,9 @@ class Not(Combined, Condition):
     def mask(self, scan: ChunkScan) -> Mask:
         return mask_not(self.parts[0].mask(scan))
 
+    def mask_within(self, scan: ChunkScan, rows: Mask) -> Mask:
+        return mask_and(rows, mask_not(self.parts[0].mask_within(scan, rows)))
+
 
 @dataclass(eq=False)
 class NotValue(Combined):
@@ -214,9 +221,12 @@ class And(Combined, Condition):
     parts: tuple[Condition, ...]
 
     def mask(self, scan: ChunkScan) -> Mask:
-        mask: Mask = True
+        return self.mask_within(scan, True)
+
+    def mask_within(self, scan: ChunkScan, rows: Mask) -> Mask:
+        mask = rows
         for part in self.parts:
-            mask = settle(mask_and(mask, scan.mask(part, self.domain)))
+            mask = settle(_mask_within(scan, part, self.domain, mask))
             if mask is False:
                 break
         return mask
@@ -229,12 +239,23 @@ class Or(Combined, Condition):
     parts: tuple[Condition, ...]
 
     def mask(self, scan: ChunkScan) -> Mask:
+        return self.mask_within(scan, True)
+
+    def mask_within(self, scan: ChunkScan, rows: Mask) -> Mask:
         mask: Mask = False
         for part in self.parts:
-            mask = settle(mask_or(mask, scan.mask(part, self.domain)))
-            if mask is True:
+            undecided = settle(mask_and(rows, mask_not(mask)))
+            if undecided is False:
                 break
+            mask = mask_or(mask, _mask_within(scan, part, self.domain, undecided))
         return mask
+
+
+def _mask_within(scan: ChunkScan, part: Condition, domain: Domain, rows: Mask) -> Mask:
+    """Evaluate a part of a chain where that is undecided, and spread it to the chain's domain."""
+    if isinstance(rows, bool) or part.domain != domain:
+        return mask_and(rows, scan.mask(part, domain))
+    return part.mask_within(scan, rows)
 
 
 def all_of(parts: Sequence[Expression]) -> Condition:

@@ -163,6 +163,10 @@ class CompareLiteral(Condition):
         self.cost = self.left.cost + (0 if self.comparison.operator == Operator.EQ else 1)
 
     def mask(self, scan: ChunkScan) -> Mask:
+        return self.mask_within(scan, True)
+
+    def mask_within(self, scan: ChunkScan, rows: Mask) -> Mask:
         if self.bounds and self.bounds.exclude(scan, self.comparison):
             return False
-        return mask_literal(self.left.operand(scan), self.comparison, generic=self.generic)
+        operand = self.left.operand(scan)
+        return mask_literal(operand, self.comparison, generic=self.generic, within=rows)

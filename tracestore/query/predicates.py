@@ -76,7 +76,8 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 class Comparison:
     """``x operator literal``, for any x; remembers its answer for the last dictionary.
 
-    Chunks of live tables share one dictionary, which may be large.
+    The chunks of a live column share one dictionary, which may be large: so each column that is
+    compared gets a ``copy``.
     """
 
     def __init__(self, operator: Operator, literal: Literal) -> None:
@@ -84,11 +85,23 @@ class Comparison:
         self.literal = literal
         self._last: tuple[pa.StringArray, BoolArray] | None = None
 
+    def copy(self) -> Comparison:
+        """Make another that remembers for itself."""
+        return Comparison(self.operator, self.literal)
+
     def entries(self, dictionary: pa.StringArray) -> BoolArray:
         """Compare the entries of a dictionary: (K,) mask."""
-        if self._last is None or not _is_same(self._last[0], dictionary):
+        if self._last is None or not self._knows(dictionary):
             self._last = dictionary, mask_entries(dictionary, self.operator, self.literal)
         return self._last[1]
+
+    def is_cheaper_for(self, rows: int, dictionary: pa.StringArray) -> bool:
+        """Tell whether looking at the entries of so few rows costs less than at all entries."""
+        is_regex = self.operator in (Operator.MATCH, Operator.NOT_MATCH)
+        return is_regex and rows * 2 < len(dictionary) and not self._knows(dictionary)
+
+    def _knows(self, dictionary: pa.StringArray) -> bool:
+        return self._last is not None and _is_same(self._last[0], dictionary)
 
 
 def _is_same(left: pa.StringArray, right: pa.StringArray) -> bool:
@@ -101,8 +114,10 @@ def _is_same(left: pa.StringArray, right: pa.StringArray) -> bool:
     )
 
 
-def mask_literal(operand: Operand, comparison: Comparison, *, generic: bool) -> Mask:
-    """Mark the rows for which ``operand comparison literal`` holds.
+def mask_literal(
+    operand: Operand, comparison: Comparison, *, generic: bool, within: Mask = True
+) -> Mask:
+    """Mark the rows of ``within`` for which ``operand comparison literal`` holds.
 
     Args:
         generic: the operand is a generic attribute: its type must be the literal's, numbers being
@@ -111,8 +126,8 @@ def mask_literal(operand: Operand, comparison: Comparison, *, generic: bool) -> 
     mask: Mask = False
     for part in operand.parts:
         if _matches(part.type, comparison.literal.type, generic=generic):
-            mask = mask_or(mask, _mask_part(part, comparison))
-    return mask
+            mask = mask_or(mask, _mask_part(part, comparison, within))
+    return mask_and(within, mask)
 
 
 def _matches(left: ValueType, right: ValueType, *, generic: bool) -> bool:
@@ -120,15 +135,12 @@ def _matches(left: ValueType, right: ValueType, *, generic: bool) -> bool:
     return (left in numeric and right in numeric) or left == right
 
 
-def _mask_part(part: Part, comparison: Comparison) -> Mask:
+def _mask_part(part: Part, comparison: Comparison, within: Mask = True) -> Mask:
     match part:
         case Numbers():
             return mask_and(part.valid, _mask_numbers(part, comparison))
         case Texts():
-            entries = comparison.entries(part.dictionary)
-            if part.valid is True:
-                return take(entries, part.codes)
-            return mask_and(part.valid, take(np.append(entries, False), part.codes))
+            return _mask_texts(part, comparison, within)
         case Ids():
             if comparison.operator in (Operator.EQ, Operator.NE):
                 return mask_and(part.valid, _mask_ids(part, comparison))
@@ -136,6 +148,24 @@ def _mask_part(part: Part, comparison: Comparison) -> Mask:
         case Lists():
             elements = _mask_part(part.elements, comparison)
             return mask_and(part.valid, _reduce(part, comparison.operator, elements))
+
+
+def _mask_texts(part: Texts, comparison: Comparison, within: Mask) -> Mask:
+    """Compare each entry that rows use once; all of them, unless few rows are asked for."""
+    if not isinstance(within, bool):
+        asked = mask_and(within, part.valid)
+        rows = np.flatnonzero(asked)
+        if comparison.is_cheaper_for(len(rows), part.dictionary):
+            used, place = np.unique(part.codes[rows], return_inverse=True)
+            entries = part.dictionary.take(pa.array(used))
+            held = mask_entries(entries, comparison.operator, comparison.literal)
+            mask = np.zeros(len(part.codes), np.bool_)
+            mask[rows[held[place]]] = True
+            return mask
+    entries = comparison.entries(part.dictionary)
+    if part.valid is True:
+        return take(entries, part.codes)
+    return mask_and(part.valid, take(np.append(entries, False), part.codes))
 
 
 def _are_exact(left: ValueType, right: ValueType, comparison: Operator) -> bool:
