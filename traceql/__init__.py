@@ -11,7 +11,7 @@ from traceql.errors import CheckError, ParseError, QueryError, UnsupportedError
 from traceql.nodes import Query
 from traceql.parse import parse
 from traceql.plan import Condition, FetchPlan, FilterPlan, Question, plan, plan_filter
-from traceql.regex import RegexShape, Shape, classify_regex
+from traceql.regex import RegexShape, RequiredLiterals, Shape, classify_regex, required_literals
 from traceql.render import render
 from traceql.rewrite import rewrite
 
@@ -25,6 +25,7 @@ __all__ = [
     "QueryError",
     "Question",
     "RegexShape",
+    "RequiredLiterals",
     "Shape",
     "UnsupportedError",
     "check",
@@ -33,6 +34,7 @@ __all__ = [
     "plan",
     "plan_filter",
     "render",
+    "required_literals",
     "rewrite",
     "static_type",
 ]
