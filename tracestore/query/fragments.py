@@ -17,6 +17,7 @@ from tracestore.codec.filters import hash_trace_ids
 from tracestore.errors import CorruptionError
 from tracestore.model.tables import SpanTables
 from tracestore.model.times import TimeRange
+from tracestore.query.append import append_alike
 from tracestore.query.candidates import TIME_MAX
 from tracestore.query.scan import SourceScan
 from tracestore.query.tables_source import TablesSource
@@ -114,7 +115,7 @@ def _join(parts: Sequence[Part], ids: Ids, wanted: Rows) -> TablesSource:
 
 def merge(fragments: Sequence[SpanTables]) -> SpanTables:
     """Put parts of traces together; of repeated spans the first stays."""
-    return kernel.build_tables([kernel.encode(fragment) for fragment in fragments])
+    return kernel.build_tables([kernel.encode(run) for run in append_alike(fragments)])
 
 
 def full_id(trace_id: np.bytes_) -> bytes:

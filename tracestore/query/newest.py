@@ -20,7 +20,7 @@ from tracestore.query.found import Found, Scope
 from tracestore.query.fragments import PROBES_MAX, Ids, Times, full_id
 from tracestore.query.scan import SourceScan
 
-LOOK_AHEAD_MIN = 64
+LOOK_AHEAD_MIN = 16
 """Traces that are settled at a time, at least; doubled as long as none of them is found."""
 
 

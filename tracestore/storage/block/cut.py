@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 from tracestore.model.tables import FIXED_SCHEMA, SpanTables, Table
 from tracestore.storage.block.dictionaries import compact_texts, one_array
 
+DICTIONARY_MAX = 64
+"""Entries of a dictionary that is taken along whole: cheaper than to look which are used."""
 Rows = npt.NDArray[np.int64]
 
 
@@ -99,23 +101,22 @@ def take_rows(near: pa.Table, rows: Rows, table: Table) -> pa.Table:
     fixed = FIXED_SCHEMA[table].names
     if len(rows) == 0:
         return near.select(fixed).schema.empty_table()
-    near = near.slice(rows[0], rows[-1] - rows[0] + 1)
-    near = near.select(_with_values(near, fixed))
-    taken = near if len(near) == len(rows) else near.take(pa.array(rows - rows[0]))
-    kept = _with_values(taken, fixed)
-    arrays = [_own(one_array(taken.column(name))) for name in kept]
-    return pa.Table.from_arrays(arrays, schema=pa.schema([near.schema.field(n) for n in kept]))
-
-
-def _with_values(table: pa.Table, fixed: list[str]) -> list[str]:
-    """Name the fixed columns, and the others that are not null in all rows."""
-    rows = len(table)
-    columns = zip(table.column_names, table.columns, strict=True)
-    return [name for name, column in columns if name in fixed or column.null_count < rows]
+    taken = near.slice(rows[0], rows[-1] - rows[0] + 1)
+    if len(taken) > len(rows):
+        taken = taken.take(pa.array(rows - rows[0]))
+    fields, arrays = [], []
+    for field, column in zip(near.schema, taken.columns, strict=True):
+        if column.null_count < len(rows) or field.name in fixed:
+            fields.append(field)
+            arrays.append(_own(one_array(column)))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def _own(array: pa.Array) -> pa.Array:
-    return compact_texts(array).array if pa.types.is_dictionary(array.type) else array
+    """Leave the rest of a large dictionary behind."""
+    if not pa.types.is_dictionary(array.type) or len(array.dictionary) <= DICTIONARY_MAX:
+        return array
+    return compact_texts(array).array
 
 
 def _renumber(column: pa.ChunkedArray) -> tuple[Rows, Rows]:

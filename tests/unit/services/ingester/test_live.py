@@ -8,6 +8,7 @@ from tracestore.kernel import SpanBuilder, encode
 from tracestore.model.results import QueryStats
 from tracestore.model.tables import Table
 from tracestore.services.ingester.live import LiveSource
+from tracestore.storage.block import cut
 
 SPANS = [
     span(
@@ -42,7 +43,10 @@ def test_a_trace_comes_back_as_it_was_sent(source: LiveSource, trace: int) -> No
     assert {s.span_id: s for s in group.scope_spans[0].spans} == sent
 
 
-def test_a_trace_takes_along_only_what_it_uses(source: LiveSource) -> None:
+def test_a_trace_takes_along_only_what_it_uses(
+    source: LiveSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cut, "DICTIONARY_MAX", 0)
     found = source.find_trace((1).to_bytes(16, "big"), QueryStats())
 
     assert found is not None

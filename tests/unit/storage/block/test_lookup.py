@@ -8,6 +8,7 @@ from tracestore.kernel import build_tables, encode
 from tracestore.model.results import QueryStats
 from tracestore.model.tables import FIXED_SCHEMA, SpanTables, Table
 from tracestore.settings.tree import BlockSettings
+from tracestore.storage.block import cut
 from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.block.lookup import find_trace
 from tracestore.storage.block.reader import BlockReader
@@ -46,7 +47,8 @@ def test_a_trace_found_is_encoded_as_it_was_sent(columns_max: int) -> None:
         assert table_rows(naive_tables([encode(found)])) == table_rows(expected)
 
 
-def test_what_is_not_of_the_trace_is_left_out() -> None:
+def test_what_is_not_of_the_trace_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cut, "DICTIONARY_MAX", 0)
     tables = naive_tables(diverse_requests())
     reader = reader_of(tables)
     trace_id = tables.traces.column("trace_id")[3].as_py()
