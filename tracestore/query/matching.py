@@ -57,13 +57,23 @@ def pattern_matcher(pattern: str) -> TextMatcher:
             return _any_literal(pc.ends_with, shape.literals)
         case Shape.CONTAINS:
             return _any_of([partial(_containing, word=text) for text in shape.literals])
-    whole = f"^(?s:{pattern})$"
-    try:
-        pc.match_substring_regex(pa.array([""]), whole)
-    except (pa.ArrowInvalid, UnicodeEncodeError) as error:
-        raise ValueError(f"invalid regular expression {pattern!r} ({error})") from error
+    whole = _anchored(pattern)
     required = _required(required_literals(pattern))
     return partial(_match_those, required, partial(_match_regex, whole))
+
+
+def _anchored(pattern: str) -> str:
+    """Make the pattern of whole texts. Raises: ValueError if RE2 does not compile it."""
+    whole = f"^(?s:{pattern})$"
+    try:
+        try:
+            pc.match_substring_regex(pa.array([""]), whole)
+        except pa.ArrowInvalid:
+            whole = f"^(?s:{pattern}\\E)$"  # it may end within a quotation
+            pc.match_substring_regex(pa.array([""]), whole)
+    except (pa.ArrowInvalid, UnicodeEncodeError) as error:
+        raise ValueError(f"invalid regular expression {pattern!r} ({error})") from error
+    return whole
 
 
 def _matcher(find: Callable[[pa.StringArray], pa.BooleanArray]) -> TextMatcher:

@@ -8,7 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from traceql.regex import Shape, check_regex, classify_regex
+from traceql.regex import (
+    RequiredLiterals,
+    Shape,
+    check_regex,
+    classify_regex,
+    required_literals,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +29,8 @@ from traceql.regex import Shape, check_regex, classify_regex
         ("(a|b)c", Shape.EQUALS, ("ac", "bc")),
         ("https?", Shape.EQUALS, ("https", "http")),
         ("a[bc]", Shape.EQUALS, ("ab", "ac")),
+        ("a[b-d]", Shape.EQUALS, ("ab", "ac", "ad")),
+        ("[A-Z]", Shape.GENERAL, ()),
         ("foo.*", Shape.PREFIX, ("foo",)),
         ("(?:GET|PUT) /.*", Shape.PREFIX, ("GET /", "PUT /")),
         (".*foo", Shape.SUFFIX, ("foo",)),
@@ -43,6 +51,26 @@ def test_a_pattern_has_a_shape(pattern: str, shape: Shape, literals: tuple[str, 
     found = classify_regex(pattern)
 
     assert (found.shape, found.literals) == (shape, literals)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("ab.*c", RequiredLiterals(prefixes=("ab",), suffixes=("c",))),
+        (".*0[ab].*f$", RequiredLiterals(suffixes=("f",), inside=(("0a", "0b"),))),
+        ("[0-9]+-id.[^x]/y.+", RequiredLiterals(inside=(("-id",), ("/y",)))),
+        ("(GET|PUT) .*/x", RequiredLiterals(prefixes=("GET ", "PUT "), suffixes=("/x",))),
+        (r"\bfoo.?", RequiredLiterals(inside=(("foo",),))),
+        ("https?.", RequiredLiterals(prefixes=("https", "http"))),
+        ("(foo.*bar)+", RequiredLiterals()),
+        ("a?.x+", RequiredLiterals()),
+        ("a.b|c", RequiredLiterals()),
+        ("(?i)a.b", RequiredLiterals()),
+        ("[a-e].", RequiredLiterals()),
+    ],
+)
+def test_what_a_pattern_cannot_do_without(pattern: str, expected: RequiredLiterals) -> None:
+    assert required_literals(pattern) == expected
 
 
 @pytest.mark.parametrize(
@@ -110,6 +138,33 @@ def _answer(pattern: str, text: str) -> bool | None:
         case Shape.CONTAINS:
             return any(literal in text for literal in found.literals)
     return None
+
+
+def _may_match(required: RequiredLiterals, text: str) -> bool:
+    return (
+        (not required.prefixes or text.startswith(required.prefixes))
+        and (not required.suffixes or text.endswith(required.suffixes))
+        and all(any(word in text for word in words) for words in required.inside)
+    )
+
+
+def test_what_matches_a_random_pattern_has_its_literals() -> None:
+    chance = random.Random(3)
+    texts = pa.array(TEXTS)
+    useful = 0
+    for _ in range(3000):
+        pattern = "".join(chance.choices(ATOMS, k=chance.randint(2, 6)))
+        matched = _re2(f"^(?s:{pattern})$", texts)
+        try:
+            required = required_literals(pattern)
+        except ValueError:
+            continue
+        if matched is None:
+            continue  # a quotation without end swallows the end of the group
+        for text, matches in zip(TEXTS, matched, strict=True):
+            assert not matches or _may_match(required, text), (pattern, text)
+            useful += not _may_match(required, text)
+    assert useful > 3000
 
 
 def test_random_patterns_are_judged_and_answered_as_re2_does() -> None:
