@@ -87,15 +87,32 @@ def required_literals(pattern: str) -> RequiredLiterals:
     """
     reader = Reader(pattern)
     alternatives = reader.read()
-    if len(alternatives) > 1 or reader.has_flags:
+    if reader.has_flags:
         return RequiredLiterals()
-    runs = _runs(_without_edges(alternatives[0]))
+    required = [_required(_without_edges(sequence)) for sequence in alternatives]
+    return required[0] if len(required) == 1 else _common(required)
+
+
+def _required(sequence: Sequence) -> RequiredLiterals:
+    runs = _runs(sequence)
     inside = [_literals(run) for run in runs[1:-1]]
-    prefixes = _literals(runs[0])
-    suffixes = _literals(runs[-1]) if len(runs) > 1 else ()
     return RequiredLiterals(
-        prefixes=prefixes, suffixes=suffixes, inside=tuple(filter(None, inside))
+        prefixes=_literals(runs[0]),
+        suffixes=_literals(runs[-1]) if len(runs) > 1 else (),
+        inside=tuple(filter(None, inside)),
     )
+
+
+def _common(alternatives: list[RequiredLiterals]) -> RequiredLiterals:
+    """Join what alternatives require: one of their most telling literals is somewhere."""
+    found: list[str] = []
+    for each in alternatives:
+        choices = [each.prefixes, each.suffixes, *each.inside]
+        choices = [words for words in choices if words]
+        if not choices:
+            return RequiredLiterals()
+        found += max(choices, key=lambda words: min(map(len, words)))
+    return RequiredLiterals(inside=(tuple(found),) if len(found) <= _REQUIRED_MAX else ())
 
 
 def _runs(sequence: Sequence) -> list[list[Words]]:

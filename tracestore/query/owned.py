@@ -5,6 +5,8 @@ No I/O, no state.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -20,11 +22,19 @@ class OwnedRows:
     def __init__(self, owners: IntArray, spans: int) -> None:
         """Take (E,) the span of each event, ascending, counted from the chunk's first."""
         self.owners = owners
-        self.counts: Rows = np.bincount(owners, minlength=spans)
+        self._spans = spans
+
+    @cached_property
+    def counts(self) -> Rows:
         """(N,) how many each span has."""
-        starts = np.cumsum(self.counts) - self.counts
-        self.first: Rows = np.where(self.counts > 0, starts, len(owners))
+        return np.bincount(self.owners, minlength=self._spans)
+
+    @cached_property
+    def first(self) -> Rows:
         """(N,) first event of each span, E where it has none."""
+        starts = np.cumsum(self.counts) - self.counts
+        found: Rows = np.where(self.counts > 0, starts, len(self.owners))
+        return found
 
     def __len__(self) -> int:
         """Count the rows, the one of spans without any among them."""

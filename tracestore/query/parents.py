@@ -40,9 +40,8 @@ def parent_rows(
     begin = np.repeat(place, span_count)
     row_of_left = np.full(2 * len(left) + len(first_span), -1, np.int64)
     row_of_left[begin + left] = np.arange(len(left))
-    found: npt.NDArray[np.int64] = np.where(
-        parent > 0, row_of_left[begin + np.maximum(parent, 0)], -1
-    )
+    row_of_left[place] = -1
+    found: npt.NDArray[np.int64] = row_of_left[begin + np.maximum(parent, 0)]
     return found
 
 
