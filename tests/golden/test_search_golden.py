@@ -7,17 +7,13 @@ from support.golden import GoldenCase, ShownCase, read_cases, read_shown_cases
 from support.golden_answers import answer_text, shown_lines
 from support.naive_tables import naive_tables
 from support.otlp import EPOCH_NS
-from support.query import plan, run_search
+from support.query import run_search
 from support.reference_dataset import requests
 
-from traceql import UnsupportedError
 from tracestore.model.times import SECOND_NS, TimeRange
 from tracestore.query.tables_source import TablesSource
 
 TABLES = naive_tables(requests())
-CASES = read_cases("search_*.test")
-SHOWN_CASES = read_shown_cases()
-PENDING: list[GoldenCase | ShownCase] = [case for case in [*CASES, *SHOWN_CASES] if case.is_pending]
 SOURCES = {
     "one chunk": [TablesSource(TABLES, "reference")],
     "a chunk a trace": [TablesSource(TABLES, "reference", spans_per_chunk=1, is_live=False)],
@@ -28,7 +24,7 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("sources", SOURCES.values(), ids=SOURCES)
-@pytest.mark.parametrize("case", [case for case in CASES if not case.is_pending], ids=str)
+@pytest.mark.parametrize("case", read_cases("search_*.test"), ids=str)
 def test_the_engine_agrees_with_the_reference(
     case: GoldenCase, sources: list[TablesSource]
 ) -> None:
@@ -41,14 +37,8 @@ def test_the_engine_agrees_with_the_reference(
 
 
 @pytest.mark.parametrize("sources", SOURCES.values(), ids=SOURCES)
-@pytest.mark.parametrize("case", [case for case in SHOWN_CASES if not case.is_pending], ids=str)
+@pytest.mark.parametrize("case", read_shown_cases(), ids=str)
 def test_the_engine_shows_what_the_reference_shows(
     case: ShownCase, sources: list[TablesSource]
 ) -> None:
     assert shown_lines(run_search(sources, case.query).traces) == case.lines
-
-
-@pytest.mark.parametrize("case", PENDING, ids=str)
-def test_what_is_pending_is_refused_before_data_is_read(case: GoldenCase | ShownCase) -> None:
-    with pytest.raises(UnsupportedError):
-        plan(case.query)

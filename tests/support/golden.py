@@ -19,7 +19,6 @@ class GoldenCase:
     query: str
     expected: str
     window_s: tuple[int, int] | None
-    is_pending: bool
 
     def __str__(self) -> str:
         return self.name
@@ -29,12 +28,9 @@ def read_cases(pattern: str) -> list[GoldenCase]:
     """Read the cases of all files that match a pattern."""
     cases = []
     for path in sorted(GOLDEN.glob(pattern)):
-        is_pending = False
         lines = iter(path.read_text().splitlines())
         for line in lines:
-            if line == "pending":
-                is_pending = True
-            elif found := _EVAL.fullmatch(line):
+            if found := _EVAL.fullmatch(line):
                 window = (int(found["start"]), int(found["end"])) if found["start"] else None
                 cases.append(
                     GoldenCase(
@@ -42,7 +38,6 @@ def read_cases(pattern: str) -> list[GoldenCase]:
                         query=found["query"],
                         expected=next(lines).strip(),
                         window_s=window,
-                        is_pending=is_pending,
                     )
                 )
             else:
@@ -58,7 +53,6 @@ class ShownCase:
     name: str
     query: str
     lines: list[str]
-    is_pending: bool
 
     def __str__(self) -> str:
         return self.name
@@ -67,15 +61,9 @@ class ShownCase:
 def read_shown_cases(path: Path = GOLDEN / "results.test") -> list[ShownCase]:
     """Read the cases of what answers show."""
     cases: list[ShownCase] = []
-    is_pending = False
     for line in path.read_text().splitlines():
         if found := _SHOW.fullmatch(line):
-            case = ShownCase(
-                name=found["name"], query=found["query"], lines=[], is_pending=is_pending
-            )
-            cases.append(case)
-        elif line == "pending":
-            is_pending = True
+            cases.append(ShownCase(name=found["name"], query=found["query"], lines=[]))
         elif line.startswith("  "):
             cases[-1].lines.append(line.strip())
         else:

@@ -5,10 +5,13 @@ Source: TraceQL reference, 1.3, 4.1, 5.5, 8.3.
 
 from __future__ import annotations
 
-from support.naive_numbers import Value
+import json
+
+from support.naive_numbers import INT_MIN, Value
 from support.naive_traceql import literal_value
 
 from traceql import nodes
+from traceql.render import render
 
 UNITS = [("h", 3600 * 10**9), ("m", 60 * 10**9), ("s", 10**9)]
 SMALL_UNITS = [("s", 10**9), ("ms", 10**6), ("µs", 10**3), ("ns", 1)]
@@ -18,8 +21,7 @@ def text_of(node: nodes.FieldExpression | nodes.Scalar | nodes.Pipeline) -> str:
     """Write an expression or an aggregate, what is inside in parentheses."""
     match node:
         case nodes.Literal():
-            value = literal_value(node)
-            return f'"{value.value}"' if value.type == "string" else str(shown(value)).lower()
+            return _literal(literal_value(node))
         case nodes.Reference():
             return node.field.text
         case nodes.Unary():
@@ -36,7 +38,17 @@ def text_of(node: nodes.FieldExpression | nodes.Scalar | nodes.Pipeline) -> str:
             return text
         case nodes.Aggregate():
             return f"{node.function.value}({text_of(node.operand) if node.operand else ''})"
+        case nodes.ScalarPipe():
+            return render(node)  # the reference does not say; the canonical text of all of it
     raise AssertionError(f"no text of {node}")
+
+
+def _literal(value: Value) -> str:
+    if value.type == "string":
+        return json.dumps(value.value, ensure_ascii=False)
+    if value == Value("int", INT_MIN):
+        return "minInt"
+    return str(shown(value)).lower()
 
 
 def _inner(node: nodes.FieldExpression) -> str:
