@@ -17,7 +17,7 @@ import httpx
 import pytest
 from support.server import free_ports, running_server, wait_until
 
-TRACESTORE = (sys.executable, "-m", "tracestore.cli.main")
+TRACESTORE = (sys.executable, "-P", "-m", "tracestore.cli.main")
 TIMEOUT_S = 60.0
 DEMO_ANSWERS_WITHIN_S = 5.0
 

@@ -124,7 +124,7 @@ def test_importing_the_package_is_light() -> None:
         "sys.exit(repr(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 
@@ -136,6 +136,6 @@ def test_asking_a_server_needs_no_engine() -> None:
         "sys.exit(repr(heavy) if heavy else 0)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
