@@ -18,15 +18,20 @@ from support.otlp import EPOCH_NS
 from support.query import run_search
 from support.search_cases import Placed, placed_spans, request_for
 from support.search_queries import failing_queries, filter_queries, queries
+from support.written_blocks import write_block
 
 import traceql
 from traceql import nodes
 from tracestore.errors import InvalidRequestError
 from tracestore.kernel import build_tables
 from tracestore.model.results import TraceSummary
-from tracestore.model.tables import SpanTables
 from tracestore.model.times import MILLISECOND_NS, TimeRange
+from tracestore.query.block_source import BlockSource
+from tracestore.query.source import SpanSource
 from tracestore.query.tables_source import TablesSource
+from tracestore.settings.tree import BlockSettings
+from tracestore.storage.block.cache import BlockCache
+from tracestore.storage.objects.memory import MemoryObjectStore
 
 SLOW = settings(
     deadline=None,
@@ -36,9 +41,34 @@ SLOW = settings(
 pytestmark = pytest.mark.timeout(7200)
 chunk_sizes = st.sampled_from([1, 3, 1000])
 columns_max = st.sampled_from([0, 1, 512])
-Builder = Callable[..., SpanTables]
-builders = st.sampled_from([naive_tables, build_tables])
-"""The tables of a source as the oracle makes them, and as the kernel does."""
+
+
+def oracle_tables(request: bytes, id: str, chunk: int, columns: int) -> SpanSource:
+    """Make a source of the tables as the oracle makes them."""
+    tables = naive_tables([request], attribute_columns_max=columns)
+    return TablesSource(tables, id, spans_per_chunk=chunk)
+
+
+def kernel_tables(request: bytes, id: str, chunk: int, columns: int) -> SpanSource:
+    """Make a source of the tables as the kernel makes them."""
+    tables = build_tables([request], attribute_columns_max=columns)
+    return TablesSource(tables, id, spans_per_chunk=chunk)
+
+
+def written_block(request: bytes, id: str, chunk: int, columns: int) -> SpanSource:
+    """Make a block, with its filters and statistics, as a source."""
+    tables = build_tables([request], attribute_columns_max=columns)
+    if tables.spans.num_rows == 0:
+        return TablesSource(tables, id)
+    store = MemoryObjectStore()
+    settings = BlockSettings(row_group_spans=chunk)
+    block = f"0190b6f0-0000-7000-8000-00000000000{id}"
+    meta = write_block(store, tables, settings=settings, block=block)
+    return BlockSource(store, meta, BlockCache(1 << 20))
+
+
+Maker = Callable[[bytes, str, int, int], SpanSource]
+makers: st.SearchStrategy[Maker] = st.sampled_from([oracle_tables, kernel_tables, written_block])
 
 
 def pipeline_of(text: str) -> nodes.Pipeline:
@@ -63,16 +93,14 @@ def texts(traces: Sequence[TraceSummary]) -> list[str]:
     text=st.one_of(filter_queries(), queries(), queries(), failing_queries()),
     chunk=chunk_sizes,
     columns=columns_max,
-    builder=builders,
+    make=makers,
 )
 def test_searches_find_what_the_reference_says(
-    placed: list[Placed], text: str, chunk: int, columns: int, builder: Builder
+    placed: list[Placed], text: str, chunk: int, columns: int, make: Maker
 ) -> None:
     pipeline = pipeline_of(text)
     request = request_for(placed, 0)
-    source = TablesSource(
-        builder([request], attribute_columns_max=columns), "s", spans_per_chunk=chunk
-    )
+    source = make(request, "0", chunk, columns)
     note(text)
 
     try:
@@ -100,7 +128,7 @@ windows = st.one_of(
     limit=st.integers(1, 3),
     shown=st.integers(1, 3),
     window_ms=windows,
-    builder=builders,
+    made=st.tuples(makers, makers, makers),
 )
 def test_the_answer_does_not_depend_on_where_spans_lie(
     placed: list[Placed],
@@ -109,14 +137,11 @@ def test_the_answer_does_not_depend_on_where_spans_lie(
     limit: int,
     shown: int,
     window_ms: tuple[int, int] | None,
-    builder: Builder,
+    made: tuple[Maker, ...],
 ) -> None:
     pipeline = pipeline_of(text)
     requests = [request_for(placed, source) for source in range(3)]
-    sources = [
-        TablesSource(builder([request]), f"s{n}", spans_per_chunk=chunk)
-        for n, request in enumerate(requests)
-    ]
+    sources = [make(requests[n], str(n), chunk, 512) for n, make in enumerate(made)]
     window = None
     if window_ms is not None:
         first, length = (ms * MILLISECOND_NS for ms in window_ms)

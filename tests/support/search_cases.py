@@ -1,7 +1,12 @@
-"""Strategies: small traces whose values come from small pools, so that queries match some."""
+"""Small traces whose values come from small pools, so that queries match some.
+
+They are made from a seed: a draw for each value would cost Hypothesis more than the whole search.
+"""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,46 +34,64 @@ TRACES = [1, 2, 0xAA << 64]
 SUMMANDS = [0, 1, 2, 3, -1, -2, 0.5, 1.0, 2.5, "1", True]
 """Values under ``n``, whose sums are exact in any order."""
 
-scalars = st.one_of(
-    st.sampled_from(STRINGS), st.sampled_from(INTS), st.sampled_from(FLOATS), st.booleans()
-)
-values = st.one_of(
-    scalars,
-    scalars,
-    st.lists(st.sampled_from(STRINGS), max_size=3),
-    st.lists(st.sampled_from(INTS), max_size=3),
-    st.lists(st.sampled_from(FLOATS), max_size=3),
-    st.lists(st.booleans(), max_size=3),
-    st.lists(scalars, max_size=3),
-    st.just({"k": 1}),
-    st.just(b"a"),
-    st.just(AnyValue()),
-    st.none(),
-)
-_pairs = st.one_of(
-    st.tuples(st.sampled_from(KEYS), values),
-    st.tuples(st.sampled_from(KEYS), values),
-    st.tuples(st.just("n"), st.sampled_from(SUMMANDS)),
-)
-attributes = st.lists(_pairs, max_size=4)
-_few_attributes = st.lists(_pairs, max_size=2)
-events = st.builds(
-    event,
-    st.sampled_from(NAMES),
-    at_ms=st.sampled_from([0, 1, 5, 1001]),
-    attributes=_few_attributes,
-)
-_links = st.builds(
-    link,
-    st.sampled_from([*TRACES, 0xAB]),
-    st.integers(1, 6),
-    attributes=st.one_of(_few_attributes, st.just([("opentracing.ref_type", "child_of")])),
-)
+Pairs = list[tuple[str, Any]]
 
 
-def _some(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
-    """Draw often none, else a few."""
-    return st.one_of(st.just([]), st.lists(strategy, max_size=3))
+def _value(rng: random.Random) -> Any:
+    """Make a value as senders make them, the strange ones less often."""
+    pool: list[Any] = rng.choice([STRINGS, STRINGS, INTS, INTS, FLOATS, [True, False]])
+    form = rng.randrange(10)
+    if form < 6:
+        return rng.choice(pool)
+    if form < 8:
+        return rng.choices(pool, k=rng.randrange(4))
+    if form == 8:
+        return rng.choices([*STRINGS, *INTS, True], k=rng.randrange(4))
+    return rng.choice([{"k": 1}, b"a", AnyValue(), None])
+
+
+def _attributes(rng: random.Random, most: int) -> Pairs:
+    pairs: Pairs = []
+    for _ in range(rng.randrange(most + 1)):
+        if rng.randrange(3):
+            pairs.append((rng.choice(KEYS), _value(rng)))
+        else:
+            pairs.append(("n", rng.choice(SUMMANDS)))
+    return pairs
+
+
+def _event(rng: random.Random) -> Span.Event:
+    at_ms = rng.choice([0, 1, 5, 1001])
+    return event(rng.choice(NAMES), at_ms=at_ms, attributes=_attributes(rng, 2))
+
+
+def _link(rng: random.Random) -> Span.Link:
+    pairs = _attributes(rng, 2)
+    if rng.randrange(6) == 0:
+        pairs = [("opentracing.ref_type", "child_of")]
+    return link(rng.choice([*TRACES, 0xAB]), rng.randint(1, 6), attributes=pairs)
+
+
+def _some(rng: random.Random, make: Callable[[random.Random], Any]) -> list[Any]:
+    """Make often none, else a few."""
+    return [make(rng) for _ in range(rng.choice([0, 0, 0, 1, 2, 3]))]
+
+
+def _span(rng: random.Random) -> Span:
+    return span(
+        trace=rng.choice([TRACES[0], *TRACES]),
+        id=rng.randint(1, 6),
+        parent=rng.choice([None, None, *range(8)]),
+        name=rng.choice(NAMES),
+        kind=rng.choice(list(KINDS)),
+        status=rng.choice([None, *STATUSES]),
+        status_message=rng.choice(["", "", "a"]),
+        start_ms=rng.choice([0, 1, 5, 1000, 5000]),
+        duration_ms=rng.choice([-1, 0, 1, 2, 1000]),
+        attributes=_attributes(rng, 4),
+        events=_some(rng, _event),
+        links=_some(rng, _link),
+    )
 
 
 @dataclass(frozen=True)
@@ -88,36 +111,28 @@ class Placed:
         )
 
 
-@st.composite
-def placed_spans(draw: st.DrawFn, *, sources: int) -> list[Placed]:
-    """Draw the spans of a few traces, spread over sources; some are in several."""
-    resources = draw(st.lists(attributes, min_size=1, max_size=3))
-    names = st.sampled_from(["", "io", "lib"])
-    scopes = draw(st.lists(st.tuples(names, names, attributes), min_size=1, max_size=2))
-    found: dict[tuple[int, int, str], Placed] = {}
-    for _ in range(draw(st.integers(1, 12))):
-        trace = draw(st.sampled_from([TRACES[0], *TRACES]))
-        own_id = draw(st.integers(1, 6))
-        kind = draw(st.sampled_from(list(KINDS)))
-        made = span(
-            trace=trace,
-            id=own_id,
-            parent=draw(st.one_of(st.none(), st.integers(0, 7))),
-            name=draw(st.sampled_from(NAMES)),
-            kind=kind,
-            status=draw(st.one_of(st.none(), st.sampled_from(list(STATUSES)))),
-            status_message=draw(st.sampled_from(["", "a"])),
-            start_ms=draw(st.sampled_from([0, 1, 5, 1000, 5000])),
-            duration_ms=draw(st.sampled_from([-1, 0, 1, 2, 1000])),
-            attributes=draw(attributes),
-            events=draw(_some(events)),
-            links=draw(_some(_links)),
-        )
-        held = draw(st.sets(st.integers(0, sources - 1), min_size=1, max_size=2))
-        found[trace, own_id, kind] = Placed(
-            made, draw(st.sampled_from(resources)), draw(st.sampled_from(scopes)), frozenset(held)
+def place_spans(seed: int, sources: int) -> list[Placed]:
+    """Make the spans of a few traces, spread over sources; some are in several.
+
+    There are orphans, traces with several roots, IDs that two or three spans share, and cycles.
+    """
+    rng = random.Random(seed)
+    resources = [_attributes(rng, 4) for _ in range(rng.randint(1, 3))]
+    names = ["", "io", "lib"]
+    scopes = [(rng.choice(names), rng.choice(names), _attributes(rng, 4)) for _ in range(2)]
+    found: dict[tuple[bytes, bytes, int], Placed] = {}
+    for _ in range(rng.randint(1, 14)):
+        made = _span(rng)
+        held = frozenset(rng.choices(range(sources), k=rng.choice([1, 1, 2])))
+        found[made.trace_id, made.span_id, made.kind] = Placed(
+            made, rng.choice(resources), rng.choice(scopes), held
         )
     return list(found.values())
+
+
+def placed_spans(*, sources: int) -> st.SearchStrategy[list[Placed]]:
+    """Draw what ``place_spans`` makes."""
+    return st.integers(0, 2**48).map(lambda seed: place_spans(seed, sources))
 
 
 def request_for(placed: list[Placed], source: int) -> bytes:
