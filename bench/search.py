@@ -58,6 +58,22 @@ QUERIES = [
     '{ span.db.query.text =~ ".*users.*" && !(status = error) }',
     "{ span.server.port * 2 = 16160 }",
     '{ span.no.such.key = "x" }',
+    "{ kind = server } > { status = error }",
+    "{ status = error } < { kind = server }",
+    '{ resource.service.name = "cart-api" } >> { status = error }',
+    "{ status = error } << { kind = server }",
+    "{ kind = client } ~ { status = error }",
+    "{ kind = server } !>> { kind = client }",
+    "{ kind = server } &>> { status = error }",
+    "{ status = error } && { span.db.system != nil }",
+    "{} >> {}",
+    "{ span.no.such.key = 1 } >> {}",
+    "{ status = error } | count() > 2",
+    "{} | avg(duration) > 20ms",
+    "{} | max(duration) > 10 * avg(duration)",
+    "{} | by(resource.service.name) | count() > 5",
+    "{ kind = server } | by(span.http.response.status_code) | count() > 1",
+    "{} | by(span.app.request.id) | count() > 1",
 ]
 
 

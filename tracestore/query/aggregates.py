@@ -8,6 +8,7 @@ Source: TraceQL reference, 5.6.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,63 +63,69 @@ def aggregate(function: AggregateFunction, operand: Operand, group: Ints, groups
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """The values of one type: ``values`` (K,) in groups ``group`` (K,), ascending.
-
-    ``starts``: where each of ``owners`` begins in them; ``place``: (K,) which span has the value.
-    """
+    """The numbers of one type, sorted by group."""
 
     type: ValueType
     values: Array
+    """(K,)"""
     group: Ints
-    place: Ints
+    """(K,) group of each, ascending."""
+    place: Ints | None
+    """(K,) which span has the value; None: the K-th has the K-th."""
     starts: Ints
-    groups: int
-
-    @property
-    def owners(self) -> Ints:
-        return self.group[self.starts]
+    """Where the groups that have some begin among the K."""
+    counts: Array
+    """(groups,) numbers of each."""
 
     def reduced(self, reduce: np.ufunc, values: Array) -> Array:
-        """Reduce some values group by group: (groups,), 0 where there are none."""
-        found = np.zeros(self.groups, values.dtype)
-        found[self.owners] = reduce.reduceat(values, self.starts)
+        """Reduce (K,) values group by group: (groups,), 0 where there are none."""
+        found = np.zeros(len(self.counts), values.dtype)
+        found[self.group[self.starts]] = reduce.reduceat(values, self.starts)
         return found
 
-    @property
-    def counts(self) -> Array:
-        return np.bincount(self.group, minlength=self.groups)
-
     def float_sum(self) -> Array:
-        return self.reduced(np.add, self.values.astype(np.float64))
+        return self.reduced(np.add, self.values.astype(np.float64, copy=False))
 
     def int_sum(self) -> Array:
-        return self.reduced(np.add, self.values.astype(np.int64))
+        return self.reduced(np.add, self.values.astype(np.int64, copy=False))
 
 
 def _measure(operand: Operand, order: Ints | None, group: Ints, groups: int) -> list[_Measured]:
-    """Collect the numbers by their type, sorted by group."""
+    """Collect the numbers by their type."""
     found = []
     for kind in NUMERIC:
-        places, values = [], []
-        for part in operand.parts:
-            if isinstance(part, Numbers) and part.type == kind:
-                valid = to_array(part.valid, len(group))
-                numbers = part.values
-                if order is not None:
-                    valid, numbers = valid[order], numbers[order]
-                places.append(np.flatnonzero(valid))
-                values.append(numbers[valid])
-        place = np.concatenate([np.empty(0, np.int64), *places])
-        if len(place) == 0:
+        parts = [p for p in operand.parts if isinstance(p, Numbers) and p.type == kind]
+        if not parts:
             continue
-        value = np.concatenate(values)
-        if len(places) > 1:
-            sorting = np.argsort(place, kind="stable")
-            place, value = place[sorting], value[sorting]
-        of_value = group[place]
-        starts = np.flatnonzero(np.diff(of_value, prepend=-1))
-        found.append(_Measured(kind, value, of_value, place, starts, groups))
+        place: Ints | None = None
+        if len(parts) == 1 and parts[0].valid is True:
+            values, of_value = parts[0].values, group
+            values = values if order is None else values[order]
+        else:
+            place, values = _collect(parts, order, len(group))
+            of_value = group[place]
+        if len(values):
+            starts = np.flatnonzero(np.diff(of_value, prepend=-1))
+            counts = np.bincount(of_value, minlength=groups)
+            found.append(_Measured(kind, values, of_value, place, starts, counts))
     return found
+
+
+def _collect(parts: Sequence[Numbers], order: Ints | None, rows: int) -> tuple[Ints, Array]:
+    """Put the valid values of parts together: the row of each, ascending, and the values."""
+    places: list[Ints] = []
+    values: list[Array] = []
+    for part in parts:
+        valid, numbers = to_array(part.valid, rows), part.values
+        if order is not None:
+            valid, numbers = valid[order], numbers[order]
+        places.append(np.flatnonzero(valid))
+        values.append(numbers[valid])
+    if len(parts) == 1:
+        return places[0], values[0]
+    place = np.concatenate(places)
+    sorting = np.argsort(place, kind="stable")
+    return place[sorting], np.concatenate(values)[sorting]
 
 
 def _only(measured: list[_Measured], kind: ValueType) -> BoolArray:
@@ -132,23 +139,28 @@ def _only(measured: list[_Measured], kind: ValueType) -> BoolArray:
 def _sums(measured: list[_Measured]) -> list[Numbers]:
     """Sum; integers of one type wrap, all else is float64."""
     rest: BoolArray = np.asarray(sum(one.counts for one in measured)) > 0
-    parts = []
+    parts: list[Numbers] = []
     with np.errstate(all="ignore"):
         for one in measured:
             if one.type is not ValueType.FLOAT:
                 only = _only(measured, one.type)
                 parts.append(Numbers(one.type, one.int_sum(), only))
                 rest = rest & ~only
-        total = np.asarray(sum(one.float_sum() for one in measured))
-    return [*parts, Numbers(ValueType.FLOAT, total, rest)]
+        if rest.any():
+            total = np.asarray(sum(one.float_sum() for one in measured))
+            parts.append(Numbers(ValueType.FLOAT, total, rest))
+    return parts
 
 
 def _averages(measured: list[_Measured]) -> list[Numbers]:
     durations = _only(measured, ValueType.DURATION)
-    counts = sum(one.counts for one in measured)
-    with np.errstate(all="ignore"):
-        average = np.asarray(sum(_exact_sum(one) for one in measured)) / counts
-    parts = [Numbers(ValueType.FLOAT, average, (np.asarray(counts) > 0) & ~durations)]
+    counts = np.asarray(sum(one.counts for one in measured))
+    rest = (counts > 0) & ~durations
+    parts = []
+    if rest.any():
+        with np.errstate(all="ignore"):
+            average = np.asarray(sum(_exact_sum(one) for one in measured)) / counts
+        parts.append(Numbers(ValueType.FLOAT, average, rest))
     for one in measured:
         if one.type is ValueType.DURATION:
             total, many = one.int_sum(), np.maximum(one.counts, 1)
@@ -168,8 +180,11 @@ def _exact_sum(one: _Measured) -> Array:
 def _extremes(measured: list[_Measured], function: AggregateFunction) -> list[Numbers]:
     """Find the smallest or largest values; of equal ones of two types the first span's."""
     reduce = np.fmin if function is AggregateFunction.MIN else np.fmax
+    if len(measured) == 1:
+        (one,) = measured
+        return [Numbers(one.type, one.reduced(reduce, one.values), one.counts > 0)]
     beats = np.less if function is AggregateFunction.MIN else np.greater
-    best = np.full(measured[0].groups, np.nan)
+    best = np.full(len(measured[0].counts), np.nan)
     best_place = np.zeros(len(best), np.int64)
     winner = np.full(len(best), -1)
     values = []
@@ -193,7 +208,7 @@ def _extremes(measured: list[_Measured], function: AggregateFunction) -> list[Nu
 
 def _first_places(one: _Measured, extreme: Array) -> Array:
     """Find the first span of each group that has its extreme value: (groups,)."""
-    hits = np.flatnonzero(one.values == extreme[one.group])
-    places = np.zeros(one.groups, np.int64)
-    places[one.group[hits][::-1]] = one.place[hits][::-1]
+    hits = np.flatnonzero(one.values == extreme[one.group])[::-1]
+    places = np.zeros(len(one.counts), np.int64)
+    places[one.group[hits]] = hits if one.place is None else one.place[hits]
     return places

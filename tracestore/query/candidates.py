@@ -6,6 +6,7 @@ Everything here is vectorised over the traces of a source; nothing is per span o
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,14 +86,19 @@ class Matches:
         """What bound the query to the source."""
         return self.pipeline.binder
 
-    def spansets(self, scan: ChunkScan) -> Spansets:
-        """Get the spansets of a chunk.
+    def spansets(self, scan: ChunkScan, rows: Sequence[int]) -> Spansets:
+        """Get the spansets of a chunk, of some of its traces at least.
 
         Where nothing is said of spansets they are the matched spans; else the pipeline is run once
         more, since groups of all matches would take much more memory than a bit a span.
+
+        Args:
+            rows: of ``traces`` in the source.
         """
         if self.pipeline.plan.tells:
-            return self.pipeline.run(scan)
+            wanted = np.zeros(scan.chunk.traces, np.bool_)
+            wanted[np.asarray(rows, np.int64) - scan.chunk.first_trace] = True
+            return self.pipeline.run(scan, wanted)
         packed = self.packed[scan.chunk.index]
         if isinstance(packed, bool):
             return Spansets(packed, trace_groups(scan))

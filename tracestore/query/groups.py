@@ -59,7 +59,8 @@ class Groups:
         if mask is False:
             return np.zeros(self.count, np.bool_)
         found = np.zeros(self.count, np.bool_)
-        found[self.of_span[to_array(mask, len(self.of_span))]] = True
+        rows = np.flatnonzero(to_array(mask, len(self.of_span)))
+        found[self.of_span.take(rows)] = True
         return found
 
     def saying(self, attributes: tuple[SpansetAttribute, ...]) -> Groups:
@@ -70,7 +71,7 @@ class Groups:
         """Unmark the spans of groups that are not kept."""
         if kept.all():
             return mask
-        return False if not kept.any() else settle(mask_and(mask, kept[self.of_span]))
+        return False if not kept.any() else settle(mask_and(mask, kept.take(self.of_span)))
 
     def split(self, rows: npt.NDArray[np.int64], codes: Codes) -> tuple[Groups, Ints]:
         """Split groups by a number that each span has.
@@ -81,7 +82,7 @@ class Groups:
 
         Returns: the new groups with the old attributes, and where among ``rows`` each begins.
         """
-        keys = self.of_span[rows].astype(np.int64) * (int(codes.max(initial=0)) + 1) + codes
+        keys = self.of_span.take(rows).astype(np.int64) * (int(codes.max(initial=0)) + 1) + codes
         number, first = number_by_first(keys)
         before = self.of_span[rows[first]]
         attributes = tuple((name, value.spread(before)) for name, value in self.attributes)
@@ -147,8 +148,9 @@ def matched_traces(
     """
     if isinstance(mask, bool):
         return np.flatnonzero(span_count > 0) if mask else np.empty(0, np.int64)
-    spans = np.flatnonzero(mask)
-    if len(spans) * 16 < len(mask):
-        rows = np.searchsorted(first_span, spans, side="right") - 1
+    if np.count_nonzero(mask) * 16 < len(mask):
+        rows = np.searchsorted(first_span, np.flatnonzero(mask), side="right") - 1
         return rows[np.diff(rows, prepend=-1) > 0]
-    return np.flatnonzero(np.logical_or.reduceat(mask, first_span))
+    marked_up_to = np.cumsum(mask, dtype=np.int32)
+    at_end = marked_up_to[first_span + span_count - 1]
+    return np.flatnonzero(np.diff(at_end, prepend=np.int32(0)))

@@ -68,5 +68,5 @@ def take(mask: Mask, index: npt.NDArray[np.integer]) -> Mask:
     elif len(marked) == len(mask) - 1:
         spread = index != index.dtype.type(np.flatnonzero(~mask)[0])
     else:
-        spread = mask[index]
+        spread = mask.take(index)  # several times faster than [] for int32
     return spread

@@ -59,7 +59,7 @@ def number_by_first(keys: Codes) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.
     first = np.full(largest + 1, -1, np.int64)
     first[keys[::-1]] = np.arange(len(keys) - 1, -1, -1)
     used = np.flatnonzero(first >= 0)
-    order = np.argsort(first[used])
+    order = np.argsort(first[used], kind="stable")
     number = np.zeros(largest + 1, np.int32)
     number[used[order]] = np.arange(len(used), dtype=np.int32)
     return number[keys], first[used[order]]

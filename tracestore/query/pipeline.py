@@ -34,11 +34,14 @@ from tracestore.query.structure import (
     Forest,
     families,
     last_rows,
-    parent_rows,
+    own_numbers,
+    parent_numbers,
     regroup,
     relate,
 )
 
+_RARE = 64
+"""If one of so many spans matches a filter, all filters may well match in no trace of a chunk."""
 _Side = nodes.Filter | nodes.SpansetOperation | nodes.Pipeline
 
 
@@ -120,19 +123,23 @@ class _Run:
 
     def has_required(self, groups: TraceGroups) -> bool:
         """Tell whether some trace matches what every trace must; reads no more than needed."""
-        alive: BoolArray | None = None
+        masks: list[BoolArray] = []
         for group in self._bound.required:
             mask: Mask = False
             for condition in group:
                 mask = mask_or(mask, self._mask(condition))
-            if settle(mask) is False:
+            mask = settle(mask)
+            if mask is False:
                 return False
-            if len(self._bound.required) > 1:
-                found = groups.marked(mask)
-                alive = found if alive is None else alive & found
-                if not alive.any():
-                    return False
-        return True
+            if mask is not True:
+                masks.append(mask)
+        spans = self._scan.chunk.spans
+        if not any(np.count_nonzero(mask) * _RARE < spans for mask in masks):
+            return True
+        alive = np.ones(groups.count, np.bool_)
+        for mask in masks:
+            alive &= groups.marked(mask)
+        return bool(alive.any())
 
     def _mask(self, condition: Condition) -> Mask:
         if condition not in self._masks:
@@ -188,11 +195,6 @@ class _Run:
             return False
         if left is False:
             return right
-        if not structure.negated:
-            shared = groups.marked(left) & groups.marked(right)
-            left, right = groups.keep(left, shared), groups.keep(right, shared)
-            if left is False:
-                return False
         spans = self._scan.chunk.spans
         left, right = to_array(left, spans), to_array(right, spans)
         forest = self._forest(structure.relation)
@@ -223,11 +225,14 @@ class _Run:
         if relation not in self._forests:
             match relation:
                 case Relation.PARENT | Relation.CHILD:
-                    left, parent = self._numbers("nested_left"), self._numbers("nested_parent")
-                    forest = Forest(parent_row=parent_rows(left, parent, self._base()))
+                    base = self._base()
+                    forest = Forest(
+                        own=own_numbers(self._numbers("nested_left"), base),
+                        parent=parent_numbers(self._numbers("nested_parent"), base),
+                    )
                 case Relation.SIBLING:
-                    parent = self._numbers("nested_parent")
-                    forest = Forest(family=families(parent, self._base()))
+                    family = families(self._numbers("nested_parent"), self._base())
+                    forest = Forest(family=family)
                 case _:
                     left, right = self._numbers("nested_left"), self._numbers("nested_right")
                     forest = Forest(last_row=last_rows(left, right))
@@ -294,12 +299,15 @@ class _Run:
         return value
 
     def _aggregate(self, node: nodes.Aggregate, given: Spansets) -> Operand:
-        groups, rows = given.groups, given.rows
-        group = groups.of_span[rows]
+        groups = given.groups
+        rows = None if given.marked is True else given.rows
+        group = groups.of_span if rows is None else groups.of_span[rows]
         if node.operand is None:
             return count_spans(group, groups.count)
         value = self._value(self._bound.expression(node))
-        return aggregate(node.function, self._at(value, rows), group, groups.count)
+        if rows is not None or value.domain != Domain.SPAN:
+            value = _Value(self._at(value, given.rows), Domain.SPAN)
+        return aggregate(node.function, value.operand, group, groups.count)
 
 
 def _is_pipeline(node: _Side) -> bool:

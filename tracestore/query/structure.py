@@ -10,7 +10,6 @@ Source: TraceQL reference, 5.3 and 5.4; Celko, "Trees and Hierarchies in SQL", c
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +20,7 @@ from tracestore.query.masks import BoolArray
 
 Ints = npt.NDArray[np.signedinteger]
 OUTSIDE = -1
-"""Instead of a row or a family: there is none."""
+"""Instead of a number: there is none."""
 MIRROR = {
     Relation.PARENT: Relation.CHILD,
     Relation.CHILD: Relation.PARENT,
@@ -31,23 +30,39 @@ MIRROR = {
 }
 
 
-def parent_rows(left: Ints, parent: Ints, base: Ints) -> Ints:
-    """Find the row of each span's parent.
+def own_numbers(left: Ints, base: Ints) -> Ints:
+    """Number the spans of all trees.
 
     Args:
         left: (N,) nested-set left numbers, 1 to 2n-1 in a trace of n spans; 0: outside the tree.
-        parent: (N,) left number of the parent; -1: a root, 0: outside the tree.
-        base: (N,) twice the first row of each span's trace, so that ``base + left`` tells all spans
-            of the tree apart.
+        base: (N,) twice the first row of each span's trace.
 
-    Returns: (N,) rows; ``OUTSIDE`` for roots and for spans outside the tree.
+    Returns: (N,) distinct numbers below 2N; ``OUTSIDE`` for spans outside the tree.
     """
-    row_at = np.empty(2 * len(left), np.int32)
-    row_at[base + left] = np.arange(len(left), dtype=np.int32)
-    has_parent = parent > 0
-    rows: Ints = row_at[base + parent * has_parent]
-    rows[~has_parent] = OUTSIDE
-    return rows
+    numbers: Ints = base + left
+    numbers[left == 0] = OUTSIDE
+    return numbers
+
+
+def parent_numbers(parent: Ints, base: Ints) -> Ints:
+    """Get the number of each span's parent; ``OUTSIDE`` for roots and spans outside the tree.
+
+    Args:
+        parent: (N,) left number of the parent; -1: a root, 0: outside the tree.
+    """
+    numbers: Ints = base + parent
+    numbers[parent <= 0] = OUTSIDE
+    return numbers
+
+
+def families(parent: Ints, base: Ints) -> Ints:
+    """Number the families: (N,), equal for children of one parent and for roots of one trace.
+
+    Returns: 0 to 2N-1; ``OUTSIDE`` for spans outside the tree.
+    """
+    numbers: Ints = base + np.maximum(parent, 0)
+    numbers[parent == 0] = OUTSIDE
+    return numbers
 
 
 def last_rows(left: Ints, right: Ints) -> Ints:
@@ -60,26 +75,16 @@ def last_rows(left: Ints, right: Ints) -> Ints:
     return rows
 
 
-def families(parent: Ints, base: Ints) -> Ints:
-    """Number the families: (N,), equal for children of one parent and for roots of one trace.
+def mask_marked(number: Ints, marked: Ints) -> BoolArray:
+    """Mark the spans whose number is among the marked ones: a scatter and a gather.
 
-    Returns: 0 to 2N-1; ``OUTSIDE`` for spans outside the tree. ``parent``, ``base``: see above.
+    Args:
+        number: (N,) below 2N, or ``OUTSIDE``, which is never marked.
     """
-    numbers: Ints = base + np.maximum(parent, 0)
-    numbers[parent == 0] = OUTSIDE
-    return numbers
-
-
-def mask_children(parent_row: Ints, parents: BoolArray) -> BoolArray:
-    """Mark the spans whose parent is marked. Cost: a gather."""
-    return np.append(parents, False)[parent_row]
-
-
-def mask_parents(parent_row: Ints, children: BoolArray) -> BoolArray:
-    """Mark the spans that have a marked child. Cost: a scatter."""
-    marked = np.zeros(len(parent_row) + 1, np.bool_)
-    marked[parent_row[children]] = True  # OUTSIDE is the last one
-    return marked[:-1]
+    table = np.zeros(2 * len(number) + 1, np.bool_)
+    table[marked.astype(np.intp, copy=False)] = True
+    table[OUTSIDE] = False
+    return table.take(number)  # several times faster than [] if the numbers are int32
 
 
 def mask_descendants(last_row: Ints, ancestors: BoolArray) -> BoolArray:
@@ -96,48 +101,46 @@ def mask_descendants(last_row: Ints, ancestors: BoolArray) -> BoolArray:
 def mask_ancestors(last_row: Ints, descendants: BoolArray) -> BoolArray:
     """Mark the spans with a marked span in their subtree, themselves not counted."""
     marked_up_to = np.cumsum(descendants, dtype=np.int32)
-    found: BoolArray = marked_up_to[last_row] > marked_up_to
+    found: BoolArray = marked_up_to.take(last_row) > marked_up_to
     return found
 
 
 def mask_siblings(family: Ints, spans: BoolArray) -> BoolArray:
     """Mark the spans with another, marked span in their family."""
-    inside = family != OUTSIDE
-    marked = spans & inside
-    counts = np.bincount(family[marked], minlength=2 * len(family) + 1)
-    found: BoolArray = (counts[family] > marked) & inside
+    counts = np.bincount(_pick(family, spans) + 1, minlength=2 * len(family) + 1)
+    counts[OUTSIDE + 1] = 0
+    found: BoolArray = counts.take(family + 1) > spans
     return found
+
+
+def _pick(numbers: Ints, mask: BoolArray) -> npt.NDArray[np.int64]:
+    """Take the numbers of marked spans."""
+    return numbers.take(np.flatnonzero(mask)).astype(np.int64, copy=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forest:
-    """What a relation is computed from: one of three arrays over N spans, as made above."""
+    """What relations are computed from: of N spans the arrays above that the relation needs."""
 
-    parent_row: Ints | None = None
+    own: Ints | None = None
+    parent: Ints | None = None
     last_row: Ints | None = None
     family: Ints | None = None
 
     def mask(self, relation: Relation, spans: BoolArray) -> BoolArray:
         """Mark the spans to which a span in ``spans`` is the ``relation``."""
-        kernel, array = self._kernel(relation)
-        assert array is not None
-        assert len(array) == len(spans)
-        return kernel(array, spans)
-
-    def _kernel(
-        self, relation: Relation
-    ) -> tuple[Callable[[Ints, BoolArray], BoolArray], Ints | None]:
-        match relation:
-            case Relation.PARENT:
-                return mask_children, self.parent_row
-            case Relation.CHILD:
-                return mask_parents, self.parent_row
-            case Relation.ANCESTOR:
-                return mask_descendants, self.last_row
-            case Relation.DESCENDANT:
-                return mask_ancestors, self.last_row
-            case Relation.SIBLING:
-                return mask_siblings, self.family
+        if relation is Relation.SIBLING:
+            assert self.family is not None
+            return mask_siblings(self.family, spans)
+        if relation in (Relation.ANCESTOR, Relation.DESCENDANT):
+            assert self.last_row is not None
+            kernel = mask_descendants if relation is Relation.ANCESTOR else mask_ancestors
+            return kernel(self.last_row, spans)
+        assert self.own is not None
+        assert self.parent is not None
+        if relation is Relation.PARENT:
+            return mask_marked(self.parent, _pick(self.own, spans))
+        return mask_marked(self.own, _pick(self.parent, spans))
 
 
 def relate(structure: Structure, forest: Forest, left: BoolArray, right: BoolArray) -> BoolArray:
@@ -166,19 +169,21 @@ def regroup(forest: Forest, group: Ints, members: Ints) -> tuple[Forest, Ints]:
     Cost: a sort of M numbers.
     """
     rows = members[np.argsort(group[members], kind="stable")]
-    place = np.full(len(group) + 1, OUTSIDE, np.int64)
-    place[rows] = np.arange(len(rows))
-    of_group = group[rows]
-    if forest.parent_row is not None:
-        parents = forest.parent_row[rows]
-        together = (place[parents] != OUTSIDE) & (group[parents] == of_group)
-        return Forest(parent_row=np.where(together, place[parents], OUTSIDE)), rows
+    of_group = group[rows].astype(np.int64)
+    if forest.family is not None:
+        family = forest.family[rows]
+        _, number = np.unique(of_group * (2 * len(group)) + family, return_inverse=True)
+        return Forest(family=np.where(family == OUTSIDE, OUTSIDE, number)), rows
     if forest.last_row is not None:
-        key = of_group.astype(np.int64) * len(group)
+        key = of_group * len(group)
         last = np.searchsorted(key + rows, key + forest.last_row[rows], side="right") - 1
         return Forest(last_row=last), rows
-    assert forest.family is not None
-    family = forest.family[rows].astype(np.int64)
-    key = of_group.astype(np.int64) * (2 * len(group)) + family
-    _, number = np.unique(key, return_inverse=True)
-    return Forest(family=np.where(family == OUTSIDE, OUTSIDE, number)), rows
+    assert forest.own is not None
+    assert forest.parent is not None
+    own, parent = forest.own[rows], forest.parent[rows]
+    place = np.full(2 * len(group) + 1, OUTSIDE, np.int64)
+    place[own] = np.arange(len(rows))
+    place[OUTSIDE] = OUTSIDE
+    at = place[parent]
+    together = (at != OUTSIDE) & (of_group[at] == of_group)
+    return Forest(own=np.arange(len(rows)), parent=np.where(together, at, OUTSIDE)), rows
