@@ -25,10 +25,12 @@ from tracestore.errors import (
     TracestoreError,
     UnavailableError,
 )
+from tracestore.query.plan import MetricsMathError
 
 log = logging.getLogger(__name__)
 
 _STATUS: tuple[tuple[type[TracestoreError], int, int], ...] = (
+    (MetricsMathError, 500, Code.UNIMPLEMENTED),
     (TooLargeError, 413, Code.INVALID_ARGUMENT),
     (InvalidRequestError, 400, Code.INVALID_ARGUMENT),
     (NotFoundError, 404, Code.NOT_FOUND),

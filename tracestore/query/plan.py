@@ -7,19 +7,27 @@ from dataclasses import dataclass
 
 from traceql import nodes
 from traceql.attributes import Field
-from traceql.errors import CheckError, UnsupportedError
+from traceql.errors import CheckError
 from traceql.nodes import Node
 from traceql.operators import REGEX, STRUCTURE, Operator
 from traceql.plan import FetchPlan, plan
 from traceql.render import render
 from traceql.values import String
 from traceql.walk import children, fields_of, walk
+from tracestore.errors import InvalidRequestError
 from tracestore.query.intrinsics import needs_whole_trace
 from tracestore.query.matching import pattern_matcher
 from tracestore.query.mentions import Mention, mentions
 
-MATH_IN_SEARCH = "math expressions not supported"
-"""What the search endpoint says of arithmetic over metrics. Source: wire contract, section 4."""
+
+class MetricsMathError(InvalidRequestError):
+    """Arithmetic over metrics was to be searched; it has no spans. HTTP 500, as Tempo answers it.
+
+    Source: wire contract, section 4.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("math expressions not supported")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +65,11 @@ class SearchPlan:
 def plan_search(query: nodes.Query) -> SearchPlan:
     """Decide how to answer a checked query; of a metrics query its spans are searched.
 
-    Raises: UnsupportedError for arithmetic over metrics; CheckError for a pattern that RE2 refuses.
+    Raises: MetricsMathError; CheckError for a pattern that RE2 refuses.
     """
     body = query.body
     if isinstance(body, nodes.MetricsMath):
-        raise UnsupportedError(MATH_IN_SEARCH, at=body.at)
+        raise MetricsMathError
     pipeline = body.pipeline if isinstance(body, nodes.MetricsQuery) else body
     for node in walk(pipeline):
         _check_pattern(node)

@@ -11,6 +11,7 @@ from tracestore.errors import (
     TooLargeError,
     UnavailableError,
 )
+from tracestore.query.plan import MetricsMathError
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,7 @@ from tracestore.errors import (
         (UnavailableError("x"), 503, 503, 14),
         (DeadlineError("x"), 504, 503, 4),
         (CorruptionError("x", key="k"), 500, 503, 15),
+        (MetricsMathError(), 500, 404, 12),
         (ValueError("x"), 500, 500, 13),
     ],
 )

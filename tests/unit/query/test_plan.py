@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from support.query import plan
 
-from traceql import CheckError, UnsupportedError
+from traceql import CheckError
+from tracestore.query.plan import MetricsMathError
 
 
 def test_arithmetic_over_metrics_has_no_spans_to_search() -> None:
-    with pytest.raises(UnsupportedError, match="math expressions not supported"):
+    with pytest.raises(MetricsMathError, match="math expressions not supported"):
         plan("({} | rate()) / ({} | rate())")
 
 
