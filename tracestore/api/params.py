@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tracestore.api.legacy_search import parse_tags
 from tracestore.errors import InvalidRequestError
 from tracestore.model.times import SECOND_NS, TimeRange
+from tracestore.query.ordering import Sort
 from tracestore.settings.tree import QuerySettings
 
 _GO_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
@@ -36,7 +38,7 @@ _MODES = ("all", "ingesters", "blocks", "external")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchParams:
-    """A checked request of ``/api/search``."""
+    """A checked request of ``/api/search``; ``sort`` and what follows are ours, not Tempo's."""
 
     query: str
     """TraceQL, or empty: every trace."""
@@ -47,6 +49,13 @@ class SearchParams:
     min_duration_ns: int = 0
     max_duration_ns: int = 0
     """Bounds of the trace's duration, 0 is none; both belong to the range."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Of a search without a query."""
+    sort: Sort = Sort.NEWEST
+    count: bool = False
+    cursor: str = ""
+    explain: bool = False
+    allow_partial: bool = False
 
 
 def parse_search(query: Mapping[str, str], settings: QuerySettings, *, now_s: int) -> SearchParams:
@@ -55,10 +64,6 @@ def parse_search(query: Mapping[str, str], settings: QuerySettings, *, now_s: in
     check_expression_size(expression, settings)
     if expression and query.get("tags"):
         raise InvalidRequestError("invalid request: can't specify tags and q in the same query")
-    if query.get("tags"):
-        raise InvalidRequestError(
-            "invalid tags: search by tags is not supported yet, use q with a TraceQL query"
-        )
     start_s, end_s = parse_seconds_range(query)
     min_duration_ns, max_duration_ns = _parse_durations(query)
     return SearchParams(
@@ -68,7 +73,34 @@ def parse_search(query: Mapping[str, str], settings: QuerySettings, *, now_s: in
         time_range=_adjust_range(query, start_s, end_s, settings, now_s),
         min_duration_ns=min_duration_ns,
         max_duration_ns=max_duration_ns,
+        tags=parse_tags(query.get("tags", "")),
+        sort=_parse_sort(query),
+        count=_parse_flag(query, "count"),
+        cursor=query.get("cursor", ""),
+        explain=_parse_flag(query, "explain"),
+        allow_partial=_parse_partial(query),
     )
+
+
+def _parse_sort(query: Mapping[str, str]) -> Sort:
+    text = query.get("sort", "") or Sort.NEWEST.value
+    if text not in set(Sort):
+        raise InvalidRequestError(f"invalid sort: expected one of {', '.join(Sort)}, got {text}")
+    return Sort(text)
+
+
+def _parse_flag(query: Mapping[str, str], name: str) -> bool:
+    text = query.get(name, "")
+    if text not in ("", "true", "false"):
+        raise InvalidRequestError(f"invalid {name}: expected true or false, got {text}")
+    return text == "true"
+
+
+def _parse_partial(query: Mapping[str, str]) -> bool:
+    text = query.get("partial", "")
+    if text not in ("", "allow", "deny"):
+        raise InvalidRequestError(f"invalid partial: expected allow or deny, got {text}")
+    return text == "allow"
 
 
 def parse_trace_by_id(query: Mapping[str, str]) -> TimeRange | None:

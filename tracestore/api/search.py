@@ -11,6 +11,7 @@ from fastapi import Request
 import traceql
 from traceql.check import check
 from tracestore.api.app import Answer, Routes, accepts_gzip, packed
+from tracestore.api.legacy_search import legacy_query
 from tracestore.api.negotiate import Encoding, negotiate
 from tracestore.api.params import SearchParams, parse_search
 from tracestore.api.watch import while_connected
@@ -21,9 +22,13 @@ from tracestore.model.results import QueryStats
 from tracestore.model.times import SECOND_NS
 from tracestore.query import search
 from tracestore.query.control import QueryControl
+from tracestore.query.ordering import Cursor
 from tracestore.query.plan import SearchPlan, plan_search
 from tracestore.query.source import SpanSource
 from tracestore.services.querier.service import Operation, Querier
+
+MISSING_HEADER = "X-Tracestore-Missing"
+"""IDs of the blocks that a partial answer lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +42,18 @@ class SearchRoutes:
         routes.add(f"{prefix}/api/search", self.get)
 
     async def get(self, request: Request) -> Answer:
-        """Answer with the traces that match, newest first."""
+        """Answer with the traces that match, newest first unless asked otherwise."""
         querier = self.querier
         now_s = querier.clock.now_ns() // SECOND_NS
+        params = parse_search(request.query_params, querier.settings, now_s=now_s)
+        encoding = negotiate(request)
+        if encoding is Encoding.PROTOBUF and (params.count or params.explain):
+            raise InvalidRequestError("count and explain have no place in protobuf: ask for JSON")
         ready = _Search(
-            params=parse_search(request.query_params, querier.settings, now_s=now_s),
-            encoding=negotiate(request),
+            params=params,
+            encoding=encoding,
             gzipped=accepts_gzip(request),
+            reach_ns=int(querier.settings.trace_reach_s * SECOND_NS),
             count_inspected=partial(querier.count_inspected, SINGLE_TENANT, Operation.SEARCH),
         )
         return await while_connected(
@@ -61,23 +71,48 @@ class _Search:
     params: SearchParams
     encoding: Encoding
     gzipped: bool
+    reach_ns: int
     count_inspected: Callable[[QueryStats], None]
 
     def evaluate(self, sources: Sequence[SpanSource], control: QueryControl) -> Answer:
         params = self.params
-        plan = plan_query(params.query or legacy_query(params))
-        wanted = search.SearchParams(
-            limit=params.limit,
-            spans_per_span_set=params.spans_per_span_set,
-            window=params.time_range,
+        text = params.query or legacy_query(
+            params.tags,
+            min_duration_ns=params.min_duration_ns,
+            max_duration_ns=params.max_duration_ns,
         )
-        result = search.search(sources, plan, wanted, control)
+        plan = plan_query(text)
+        result = search.search(sources, plan, wanted_of(params, text, self.reach_ns), control)
         self.count_inspected(result.stats)
         render = render_search_json
         if self.encoding is Encoding.PROTOBUF:
             render = render_search_protobuf
         body = render(result, span_sets=bool(params.query))
-        return packed(Answer(body=body, media_type=self.encoding), gzipped=self.gzipped)
+        headers = {MISSING_HEADER: ",".join(result.missing)} if result.missing else {}
+        answer = Answer(body=body, media_type=self.encoding, headers=headers)
+        return packed(answer, gzipped=self.gzipped)
+
+
+def wanted_of(params: SearchParams, text: str, reach_ns: int) -> search.SearchParams:
+    """Say what the engine should return.
+
+    Raises: InvalidRequestError if the cursor is of another search.
+    """
+    cursor = None
+    if params.cursor:
+        cursor = Cursor.decode(params.cursor, query=text, sort=params.sort)
+    return search.SearchParams(
+        limit=params.limit,
+        spans_per_span_set=params.spans_per_span_set,
+        window=params.time_range,
+        reach_ns=reach_ns,
+        sort=params.sort,
+        count=params.count,
+        query=text,
+        cursor=cursor,
+        allow_partial=params.allow_partial,
+        explain=params.explain,
+    )
 
 
 def plan_query(text: str) -> SearchPlan:
@@ -91,13 +126,3 @@ def plan_query(text: str) -> SearchPlan:
         return plan_search(query)
     except traceql.QueryError as error:
         raise InvalidRequestError(f"invalid TraceQL query: {error.locate(text)}") from error
-
-
-def legacy_query(params: SearchParams) -> str:
-    """Write a search without a query as one: every trace, or those of a duration."""
-    bounds = []
-    if params.min_duration_ns:
-        bounds.append(f"traceDuration >= {params.min_duration_ns}ns")
-    if params.max_duration_ns:
-        bounds.append(f"traceDuration <= {params.max_duration_ns}ns")
-    return "{ " + " && ".join(bounds) + " }"

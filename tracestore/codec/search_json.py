@@ -1,6 +1,7 @@
 """What a search found -> the JSON and protobuf bodies of ``/api/search``.
 
-Grafana decodes the JSON with a strict decoder: not one field more than the contract lists.
+Grafana decodes the JSON with a strict decoder: not one field more than the contract lists, unless a
+client asks for it (``total``, ``nextCursor``, ``explain``).
 Source: wire contract, sections 3.2, 8.3 and 13.1 (``tempopb.SearchResponse``).
 """
 
@@ -21,6 +22,7 @@ from tracestore.codec.wire import (
 from tracestore.model.ids import format_trace_id
 from tracestore.model.results import (
     AttributeValue,
+    Explanation,
     QueryStats,
     SearchResult,
     SpanSet,
@@ -44,8 +46,36 @@ def render_search_json(result: SearchResult, *, span_sets: bool = True) -> bytes
         span_sets: False for a search without a query, which says nothing of spans.
     """
     traces = [_trace_json(trace, span_sets) for trace in result.traces]
-    body = {"traces": traces, "metrics": _stats_json(result.stats)}
+    body: Json = {"traces": traces, "metrics": _stats_json(result.stats)}
+    if result.total is not None:
+        body["total"] = {"traces": result.total.traces, "exact": result.total.exact}
+    _with(body, nextCursor=result.next_cursor)
+    if result.explanation is not None:
+        body["explain"] = _explanation_json(result.explanation)
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _explanation_json(explanation: Explanation) -> Json:
+    columns = sorted(explanation.columns.items(), key=lambda item: -item[1].bytes)
+    return {
+        "sources": {
+            "total": explanation.sources,
+            "outsideWindow": explanation.outside_window,
+            "prunedByFilters": explanation.pruned,
+            "notNeeded": explanation.not_needed,
+            "evaluated": explanation.evaluated,
+        },
+        "rowGroups": {
+            "ofSourcesEvaluated": explanation.chunks,
+            "read": explanation.chunks_read,
+        },
+        "joinedTraces": explanation.joined_traces,
+        "columns": [
+            {"table": table, "column": column, "reads": read.reads, "bytes": read.bytes}
+            for (table, column), read in columns
+        ],
+        "stagesMs": {name: ns / 1e6 for name, ns in explanation.stage_ns.items()},
+    }
 
 
 def _trace_json(trace: TraceSummary, span_sets: bool) -> Json:

@@ -66,8 +66,56 @@ class QueryStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TraceCount:
+    """How many traces match in all."""
+
+    traces: int
+    exact: bool
+    """False if some source could not be read."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ColumnReads:
+    """What a query read of a column."""
+
+    reads: int = 0
+    bytes: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Explanation:
+    """How an answer came about. Times are wall time."""
+
+    sources: int = 0
+    outside_window: int = 0
+    """Sources not evaluated by themselves: by their bounds they lie outside the time window."""
+    pruned: int = 0
+    """Sources proven to have no match by their schema and filters, before a column was read."""
+    evaluated: int = 0
+    not_needed: int = 0
+    """Sources all of whose traces come behind the last one that was asked for."""
+    chunks: int = 0
+    """Row groups of the sources evaluated."""
+    chunks_read: int = 0
+    """Of these, those of which a column was read; the rest was ruled out unread."""
+    joined_traces: int = 0
+    """Traces with spans in several sources, put together and evaluated whole."""
+    columns: dict[tuple[str, str], ColumnReads] = field(default_factory=dict)
+    """By table and column."""
+    stage_ns: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """Traces newest first (by start, ties by trace ID), at most as many as were asked for."""
+    """Traces in the order asked for, ties by trace ID, at most as many as were asked for."""
 
     traces: tuple[TraceSummary, ...]
     stats: QueryStats = field(default_factory=QueryStats)
+    total: TraceCount | None = None
+    """If it was asked for."""
+    next_cursor: str = ""
+    """Where the next page begins; empty on the last one, or if nobody counts."""
+    missing: tuple[str, ...] = ()
+    """IDs of sources that could not be read; only where the caller takes a partial answer."""
+    explanation: Explanation | None = None
+    """If it was asked for."""

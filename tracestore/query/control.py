@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from tracestore.clock import Clock
-from tracestore.errors import DeadlineError
+from tracestore.errors import DeadlineError, LimitExceededError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,8 @@ class QueryControl:
     deadline_ns: int | None = None
     """On the monotonic clock; None: no deadline."""
     cancelled: threading.Event = field(default_factory=threading.Event)
+    bytes_max: int = 0
+    """Bytes of columns that the query may look at; 0: no bound."""
 
     def check(self) -> None:
         """Raises: DeadlineError when the query should not go on."""
@@ -26,4 +28,13 @@ class QueryControl:
             raise DeadlineError(
                 "the query ran out of time: narrow its time range or its conditions, "
                 "or allow more time (query.query_timeout_s)"
+            )
+
+    def check_bytes(self, inspected_bytes: int) -> None:
+        """Raises: LimitExceededError when the query has looked at more than it may."""
+        if self.bytes_max and inspected_bytes > self.bytes_max:
+            raise LimitExceededError(
+                f"the query reads more than {self.bytes_max} bytes: narrow its time range or its "
+                "conditions, or allow more (query.max_bytes_read)",
+                limit="max_bytes_read",
             )

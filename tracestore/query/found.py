@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from tracestore.model.results import QueryStats, TraceSummary
+from tracestore.model.results import Explanation, QueryStats, TraceSummary
 from tracestore.model.tables import Table
 from tracestore.model.times import TimeRange
 from tracestore.query.candidates import Matches, evaluate
 from tracestore.query.control import QueryControl
 from tracestore.query.fragments import Ids, Rows, SplitTraces, locate, read_whole, split_traces
 from tracestore.query.mentions import BoundMentions
+from tracestore.query.metered_source import MeteredSource
 from tracestore.query.pipeline import BoundPipeline
 from tracestore.query.plan import SearchPlan
 from tracestore.query.scan import SourceScan
@@ -41,10 +43,12 @@ class Scope:
         *,
         window: TimeRange | None,
         reach_ns: int | None,
+        explanation: Explanation | None = None,
     ) -> None:
         """Take the sources.
 
         Args:
+            explanation: is filled in if given.
             reach_ns: how far from the window a source may lie that is asked by itself for spans of
                 traces that touch the window; None: any distance.
         """
@@ -52,15 +56,18 @@ class Scope:
         self.control = control
         self.window = window
         self.stats = QueryStats()
+        self.explanation = explanation or Explanation()
         self.scans = [
-            SourceScan(source, self.stats, control)
+            SourceScan(MeteredSource(source, control, explanation), self.stats, control)
             for source in sorted(sources, key=lambda source: source.id)
             if source.rows(Table.TRACES)
         ]
         self.inside = self._overlapping(0)
         self._near = self.scans if reach_ns is None else self._overlapping(reach_ns)
+        self.explanation.sources = len(self.scans)
+        self.explanation.outside_window = len(self.scans) - len(self.inside)
+        self.stats.total_jobs = self.stats.completed_jobs = len(self.inside)
         for scan in self.inside:
-            self.stats.total_jobs += 1
             if not scan.source.is_live:
                 self.stats.total_blocks += 1
                 self.stats.total_block_bytes += scan.source.stored_bytes
@@ -76,6 +83,14 @@ class Scope:
     @cached_property
     def _split(self) -> SplitTraces:
         return split_traces(self._near)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of what is done to a stage."""
+        begin = self.control.clock.monotonic_ns()
+        yield
+        spent = self.control.clock.monotonic_ns() - begin
+        self.explanation.stage_ns[name] = self.explanation.stage_ns.get(name, 0) + spent
 
     def split_candidates(self) -> SplitTraces:
         """Find the traces that may match as a whole although no part inside the window matches."""
@@ -97,10 +112,14 @@ class Scope:
 
     def evaluate(self, scan: SourceScan) -> Matches | None:
         """Evaluate a source inside the window; leaves out traces that lie wholly outside of it."""
-        matches = evaluate(scan, self.plan, self.window)
+        with self.stage("evaluate"):
+            matches = evaluate(scan, self.plan, self.window)
         if matches is None:
+            self.explanation.pruned += 1
             self.stats.pruned_blocks += not scan.source.is_live
             return None
+        self.explanation.evaluated += 1
+        self.explanation.chunks += len(scan.chunks)
         if not matches.outside.any():
             return matches
         kept = ~matches.outside
@@ -117,16 +136,22 @@ class Scope:
         """
         if len(self.scans) == 1:
             return np.ones(len(ids), np.int64), iter(())
-        parts = locate(self.scans, ids)
+        with self.stage("locate"):
+            parts = locate(self.scans, ids)
         places = np.concatenate([np.empty(0, np.int64), *(part.positions for part in parts)])
         counts = np.bincount(places, minlength=len(ids))
         several = np.flatnonzero(counts > 1)
         if len(several) == 0:
             return counts, iter(())
+        self.explanation.joined_traces += len(several)
         return counts, self._evaluate_whole(read_whole(parts, ids, several))
 
     def _evaluate_whole(self, wholes: Iterator[SpanSource]) -> Iterator[Matches]:
-        for whole in wholes:
+        while True:
+            with self.stage("join"):
+                whole = next(wholes, None)
+            if whole is None:
+                return
             before = self.stats.inspected_spans, self.stats.inspected_traces
             scan = SourceScan(whole, self.stats, self.control)
             matches = evaluate(scan, self.plan, self.window)
@@ -150,7 +175,7 @@ def summarise(found: Sequence[Found], scope: Scope, spans_per_span_set: int) -> 
             bound[id(matches)] = BoundMentions(matches.binder, scope.plan.shown)
         scan = matches.scan.chunk(chunk)
         renderer = Renderer(scan, bound[id(matches)], spans_per_span_set=spans_per_span_set)
-        spansets = matches.spansets(scan)
+        spansets = matches.spansets(scan, [found[place].row for place in group])
         for place in group:
             summaries[place] = renderer.summary(found[place].row, spansets)
     return [summaries[place] for place in range(len(found))]

@@ -111,7 +111,6 @@ class NewestLine:
 
     def _evaluate(self, scan: SourceScan) -> None:
         matches = self._scope.evaluate(scan)
-        self._scope.stats.completed_jobs += 1
         if matches is not None:
             traces = scan.traces
             order = matches.newest_first()

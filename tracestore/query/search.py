@@ -9,13 +9,17 @@ Source: TraceQL reference, 5.8 to 5.11.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tracestore.model.results import SearchResult
+from tracestore.errors import CorruptionError, UnavailableError
+from tracestore.model.results import Explanation, SearchResult, TraceCount
 from tracestore.model.times import TimeRange
 from tracestore.query.control import QueryControl
+from tracestore.query.every import take_page
 from tracestore.query.found import Scope, summarise
+from tracestore.query.metered_source import MeteredSource
 from tracestore.query.newest import NewestLine
+from tracestore.query.ordering import Cursor, Sort
 from tracestore.query.plan import SearchPlan
 from tracestore.query.source import SpanSource
 
@@ -32,18 +36,86 @@ class SearchParams:
     """Traces with some time in it; spans are not looked at one by one."""
     reach_ns: int | None = None
     """A trace that touches the window is found by spans outside of it as far away as this."""
+    sort: Sort = Sort.NEWEST
+    count: bool = False
+    """Tell how many match in all, and where the next page begins."""
+    query: str = ""
+    """What cursors are bound to."""
+    cursor: Cursor | None = None
+    """Where the page before ended."""
+    allow_partial: bool = False
+    """Leave out sources that cannot be read, and name them."""
+    explain: bool = False
 
 
 def search(
     sources: Sequence[SpanSource], plan: SearchPlan, params: SearchParams, control: QueryControl
 ) -> SearchResult:
-    """Find the first ``limit`` traces: by start, latest first, ties by trace ID.
+    """Find the first ``limit`` traces in the order asked for, ties by trace ID.
 
-    Raises: DeadlineError; what a source raises that cannot be read. Nothing is left out silently.
+    Raises: DeadlineError; LimitExceededError; what a source raises that cannot be read, unless a
+    partial answer will do. Nothing is left out silently.
     """
     assert params.limit > 0
     assert params.spans_per_span_set > 0
-    scope = Scope(sources, plan, control, window=params.window, reach_ns=params.reach_ns)
-    found = NewestLine(scope).take(params.limit)
-    traces = summarise(found, scope, params.spans_per_span_set)
-    return SearchResult(traces=tuple(traces), stats=scope.stats)
+    readable, missing = list(sources), list[str]()
+    while True:
+        scope = Scope(
+            readable,
+            plan,
+            control,
+            window=params.window,
+            reach_ns=params.reach_ns,
+            explanation=Explanation() if params.explain else None,
+        )
+        try:
+            result = _answer(scope, params)
+        except (CorruptionError, UnavailableError):
+            failed = _failed(scope)
+            if not (params.allow_partial and failed):
+                raise
+            # what was found so far may depend on the source: begin again without it
+            readable = [source for source in readable if source.id not in failed]
+            missing += failed
+            continue
+        return _without(missing, result)
+
+
+def _answer(scope: Scope, params: SearchParams) -> SearchResult:
+    total, next_cursor = None, ""
+    if params.sort is Sort.NEWEST and not params.count and params.cursor is None:
+        found = NewestLine(scope).take(params.limit)
+    else:
+        page = take_page(scope, params.sort, limit=params.limit, after=params.cursor)
+        found = page.found
+        if params.count:
+            total = TraceCount(traces=page.total, exact=True)
+            next_cursor = "" if page.last is None else page.last.encode(params.query)
+    with scope.stage("summarise"):
+        traces = summarise(found, scope, params.spans_per_span_set)
+    explanation = scope.explanation if params.explain else None
+    if explanation is not None:
+        decided = explanation.pruned + explanation.evaluated + explanation.outside_window
+        explanation.not_needed = explanation.sources - decided
+    return SearchResult(
+        traces=tuple(traces),
+        stats=scope.stats,
+        total=total,
+        next_cursor=next_cursor,
+        explanation=explanation,
+    )
+
+
+def _failed(scope: Scope) -> list[str]:
+    """Name the sources that could not be read."""
+    sources = [scan.source for scan in scope.scans]
+    return [s.id for s in sources if isinstance(s, MeteredSource) and s.has_failed]
+
+
+def _without(missing: Sequence[str], result: SearchResult) -> SearchResult:
+    """Say what an answer lacks."""
+    if not missing:
+        return result
+    result.stats.total_jobs += len(missing)
+    total = result.total and replace(result.total, exact=False)
+    return replace(result, missing=tuple(sorted(missing)), total=total)

@@ -181,6 +181,10 @@ class QuerySettings:
     """Queries that may wait; more are refused with 429."""
     query_timeout_s: float = 30.0
     """A query that takes longer is cut off with 504."""
+    max_bytes_read: int = 0
+    """Bytes of columns that a query may look at, cached or not; more is 429. 0 is unlimited."""
+    trace_reach_s: float = 3600.0
+    """A windowed search looks for matching spans of the traces in it this far outside, too."""
     max_trace_bytes: int = 256 * MIB
     """Largest trace returned by ID."""
 

@@ -107,7 +107,11 @@ REFUSALS = [
         {"q": "{}", "tags": "a=b"},
         "invalid request: can't specify tags and q in the same query",
     ),
-    ({"tags": "a=b"}, "invalid tags: search by tags is not supported yet"),
+    ({"tags": "a=b a=c"}, "invalid tags: tag a has been set twice"),
+    ({"tags": "a=b=c"}, "invalid tags: unexpected '=' at pos 4"),
+    ({"q": "{}", "sort": "size"}, "invalid sort: expected one of -start, start, -duration"),
+    ({"q": "{}", "count": "yes"}, "invalid count: expected true or false, got yes"),
+    ({"q": "{}", "partial": "true"}, "invalid partial: expected allow or deny, got true"),
     (
         {"q": "x" * 131_073, "start": "x"},
         (

@@ -79,6 +79,7 @@ class Querier:
             clock=self.clock,
             deadline_ns=started_ns + timeout_ns if timeout_ns else None,
             cancelled=cancelled,
+            bytes_max=self.settings.max_bytes_read,
         )
         waiting = max(0, self.pool.outstanding + 1 - self.settings.max_concurrent_queries)
         self.metrics.queue_length.labels(tenant).set(waiting)

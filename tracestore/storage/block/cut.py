@@ -89,7 +89,9 @@ def ranges(first: Rows, counts: Rows) -> Rows:
     if len(first) == 1:
         return np.arange(first[0], first[0] + counts[0], dtype=np.int64)
     starts = np.cumsum(counts) - counts
-    return np.arange(counts.sum(), dtype=np.int64) + np.repeat(first - starts, counts)
+    moved: Rows = np.repeat(first - starts, counts)
+    moved += np.arange(len(moved))
+    return moved
 
 
 def take_rows(near: pa.Table, rows: Rows, table: Table) -> pa.Table:

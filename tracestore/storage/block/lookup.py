@@ -90,7 +90,8 @@ def _extract(reader: BlockReader, group: int, places: TraceRows, stats: QuerySta
 
     def owners(table: Table) -> Rows:
         column = reader.columns(table, ["span"], group, stats).column(0)
-        return column.to_numpy().astype(np.int64, copy=False)
+        owner: Rows = column.to_numpy()
+        return owner
 
     return cut_traces(places, take, owners)
 
