@@ -56,13 +56,11 @@ def number_by_first(keys: Codes) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.
     if largest >= _DENSE_FACTOR * len(keys) + 1024:
         _, keys = np.unique(keys, return_inverse=True)
         largest = int(keys.max(initial=-1))
-    first = np.full(largest + 1, -1, np.int64)
-    first[keys[::-1]] = np.arange(len(keys) - 1, -1, -1)
-    used = np.flatnonzero(first >= 0)
-    order = np.argsort(first[used], kind="stable")
-    number = np.zeros(largest + 1, np.int32)
-    number[used[order]] = np.arange(len(used), dtype=np.int32)
-    return number[keys], first[used[order]]
+    first = np.full(largest + 1, -1, np.int32)
+    first[keys[::-1]] = np.arange(len(keys) - 1, -1, -1, dtype=np.int32)
+    is_first = first[keys] == np.arange(len(keys), dtype=np.int32)
+    number = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
+    return number[first[keys]], np.flatnonzero(is_first)
 
 
 def _closer(keys: Codes) -> Codes:

@@ -76,8 +76,12 @@ class Renderer:
             yield self._span_set(matched, trace, spansets)
             return
         group = spansets.groups.of_span[matched]
-        for number in np.unique(group).tolist():
-            yield self._span_set(matched[group == number], number, spansets)
+        order = np.argsort(group, kind="stable")
+        matched, group = matched[order], group[order]
+        begins = np.flatnonzero(np.diff(group, prepend=-1))
+        for begin, end in zip(begins, [*begins[1:], len(group)], strict=True):
+            self._scan.of_source.control.check()
+            yield self._span_set(matched[begin:end], int(group[begin]), spansets)
 
     def _span_set(self, matched: Rows, group: int, spansets: Spansets) -> SpanSet:
         order = np.argsort(self._start[matched], kind="stable")[: self._spans_per_span_set]
