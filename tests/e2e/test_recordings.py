@@ -88,9 +88,7 @@ def naive(recording: list[bytes]) -> NaiveStore:
 
 
 @pytest.fixture(scope="module")
-def server(
-    recording: list[bytes], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
+def server(recording: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory: Path = tmp_path_factory.mktemp("data")
     with running_server(directory, "--ingester.max-block-bytes=12MiB") as server:
         with grpc.insecure_channel(server.otlp_grpc) as channel:
@@ -117,9 +115,7 @@ def search(server: Server, query: str, **parameters: object) -> list[tuple[bytes
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("query", QUERIES)
-def test_search_finds_what_the_messages_hold(
-    server: Server, naive: NaiveStore, query: str
-) -> None:
+def test_search_finds_what_the_messages_hold(server: Server, naive: NaiveStore, query: str) -> None:
     expected = naive.search(QUERIES[query])
 
     assert expected == search(server, query)

@@ -38,7 +38,8 @@ class TraceAnswer:
 
 def parse_trace(content: bytes) -> trace_pb2.TracesData:
     """Read a trace, put in the submessages that readers rely on, and repair shared span IDs."""
-    trace = trace_pb2.TracesData.FromString(content)
+    trace = trace_pb2.TracesData()
+    trace.ParseFromString(content)
     for resource_spans in trace.resource_spans:
         resource_spans.resource.SetInParent()
         for scope_spans in resource_spans.scope_spans:

@@ -30,7 +30,10 @@ TIMEOUT_S = 60
 def running(*, drain_s: float, end: str = "pass") -> Iterator[subprocess.Popen[str]]:
     code = PROGRAM.format(drain_s=drain_s, end=end)
     with subprocess.Popen(
-        [sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-P", "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "running\n"
