@@ -77,11 +77,35 @@ def _some(rng: random.Random, make: Callable[[random.Random], Any]) -> list[Any]
     return [make(rng) for _ in range(rng.choice([0, 0, 0, 1, 2, 3]))]
 
 
-def _span(rng: random.Random) -> Span:
+def _tangle(rng: random.Random) -> list[Span]:
+    """Make spans with any parents: orphans, several roots, shared IDs, cycles."""
+    return [
+        _span(
+            rng,
+            rng.choice([TRACES[0], *TRACES]),
+            rng.randint(1, 6),
+            rng.choice([None, None, *range(8)]),
+        )
+        for _ in range(rng.randint(1, 14))
+    ]
+
+
+def _tree(rng: random.Random) -> list[Span]:
+    """Make a trace that is mostly a tree, with an orphan or another root at times."""
+    made = []
+    for own_id in range(1, rng.randint(2, 14)):
+        parent = rng.randrange(1, own_id) if own_id > 1 else None
+        if rng.randrange(8) == 0:
+            parent = rng.choice([None, 99, own_id])
+        made.append(_span(rng, TRACES[1], own_id, parent))
+    return made
+
+
+def _span(rng: random.Random, trace: int, own_id: int, parent: int | None) -> Span:
     return span(
-        trace=rng.choice([TRACES[0], *TRACES]),
-        id=rng.randint(1, 6),
-        parent=rng.choice([None, None, *range(8)]),
+        trace=trace,
+        id=own_id,
+        parent=parent,
         name=rng.choice(NAMES),
         kind=rng.choice(list(KINDS)),
         status=rng.choice([None, *STATUSES]),
@@ -112,17 +136,13 @@ class Placed:
 
 
 def place_spans(seed: int, sources: int) -> list[Placed]:
-    """Make the spans of a few traces, spread over sources; some are in several.
-
-    There are orphans, traces with several roots, IDs that two or three spans share, and cycles.
-    """
+    """Make the spans of a few traces, spread over sources; some are in several."""
     rng = random.Random(seed)
     resources = [_attributes(rng, 4) for _ in range(rng.randint(1, 3))]
     names = ["", "io", "lib"]
     scopes = [(rng.choice(names), rng.choice(names), _attributes(rng, 4)) for _ in range(2)]
     found: dict[tuple[bytes, bytes, int], Placed] = {}
-    for _ in range(rng.randint(1, 14)):
-        made = _span(rng)
+    for made in rng.choice([_tangle, _tree, _tree])(rng):
         held = frozenset(rng.choices(range(sources), k=rng.choice([1, 1, 2])))
         found[made.trace_id, made.span_id, made.kind] = Placed(
             made, rng.choice(resources), rng.choice(scopes), held

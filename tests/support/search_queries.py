@@ -135,9 +135,25 @@ filters = expressions.map(lambda text: "{ " + text + " }")
 
 # --- spansets and pipelines ----------------------------------------------------------------------
 
+BROAD_FILTERS = [
+    "{}",
+    "{ true }",
+    "{ kind = server }",
+    '{ name != "" }',
+    "{ status != error }",
+    "{ duration >= 1ms }",
+    "{ !(.n > 0) }",
+    "{ span:childCount > 0 }",
+    "{ span:childCount = 0 }",
+    "{ nestedSetLeft > 2 }",
+    "{ parent != nil }",
+]
+broad_filters = st.sampled_from(BROAD_FILTERS)
 simple_filters = _terse(
     st.one_of(
         filters,
+        broad_filters,
+        broad_filters,
         st.sampled_from(
             [
                 "{}",
@@ -153,9 +169,11 @@ simple_filters = _terse(
         ),
     )
 )
-structural = st.sampled_from(
-    [f"{prefix}{relation}" for relation in (">", "<", ">>", "<<", "~") for prefix in ("", "!", "&")]
-)
+OPERATORS = [
+    f"{prefix}{relation}" for relation in (">", "<", ">>", "<<", "~") for prefix in ("", "!", "&")
+]
+"""The structural ones."""
+structural = st.sampled_from(OPERATORS)
 measured = _terse(
     st.one_of(
         _fields("", "span", "resource", "event", "parent").filter(lambda text: text.endswith(".n")),
@@ -215,10 +233,16 @@ def _in_parentheses(text: str) -> str:
 
 
 _inner_pipelines = _joined(
-    simple_filters, st.just("|"), st.one_of(simple_filters, scalar_filters, selects)
+    st.one_of(broad_filters, simple_filters),
+    st.just("|"),
+    st.one_of(simple_filters, scalar_filters, selects),
 ).map(_in_parentheses)
-_grouping_pipelines = _joined(simple_filters, st.just("|"), group_bys).map(_in_parentheses)
-operands = _terse(st.one_of(simple_filters, simple_filters, simple_filters, _inner_pipelines))
+_grouping_pipelines = _joined(
+    st.one_of(broad_filters, simple_filters), st.just("|"), group_bys
+).map(_in_parentheses)
+operands = _terse(
+    st.one_of(broad_filters, broad_filters, broad_filters, simple_filters, _inner_pipelines)
+)
 
 
 def _operations(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -244,6 +268,11 @@ def pipelines(draw: st.DrawFn) -> str:
     return " | ".join([first, *draw(st.lists(later_stages, max_size=3))])
 
 
+relations = _joined(broad_filters, structural, broad_filters)
+telling_stages = st.one_of(scalar_filters, group_bys, selects)
+plain_pipelines = _joined(st.one_of(broad_filters, relations), st.just("|"), telling_stages)
+
+
 @st.composite
 def filter_queries(draw: st.DrawFn) -> str:
     """Draw one ``{ … }`` with any expression."""
@@ -252,8 +281,8 @@ def filter_queries(draw: st.DrawFn) -> str:
 
 @st.composite
 def queries(draw: st.DrawFn) -> str:
-    """Draw any search."""
-    return draw(st.one_of(pipelines(), operations, filters))
+    """Draw any search, half of them plain ones, which match more often."""
+    return draw(st.one_of(relations, plain_pipelines, pipelines(), operations))
 
 
 @st.composite
