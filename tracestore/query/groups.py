@@ -26,7 +26,7 @@ SpansetAttribute = tuple[str, Operand]
 
 
 class Groups:
-    """The spansets of a chunk, numbered from 0; an earlier one has an earlier first span.
+    """The spansets of a chunk, numbered in order: by first span, parts of one together.
 
     ``attributes``: what ``by`` and aggregates said, in order. ``is_split``: whether a trace may
     have several.
@@ -80,11 +80,16 @@ class Groups:
             rows: (M,) the marked spans, ascending.
             codes: (M,) the number of each, 0 or more.
 
-        Returns: the new groups with the old attributes, and where among ``rows`` each begins.
+        Returns: the new groups with the old attributes, and a place among ``rows`` of each.
         """
         keys = self.of_span.take(rows).astype(np.int64) * (int(codes.max(initial=0)) + 1) + codes
         number, first = number_by_first(keys)
         before = self.of_span[rows[first]]
+        if self.is_split:
+            order = np.argsort(before, kind="stable")
+            rank = np.empty(len(order), np.int32)
+            rank[order] = np.arange(len(order), dtype=np.int32)
+            number, first, before = rank[number], first[order], before[order]
         attributes = tuple((name, value.spread(before)) for name, value in self.attributes)
         of_span = np.zeros(len(self.of_span), np.int32)
         of_span[rows] = number

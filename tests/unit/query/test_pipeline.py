@@ -73,6 +73,26 @@ def test_groups_are_typed_and_keep_what_was_told_before() -> None:
     assert [one[1] for one in told(found[2])] == [("by(span.n)", 1.0), ("by(span.n)", 1)]
 
 
+def test_parts_of_a_group_stay_together() -> None:
+    spans = [
+        span(trace=1, id=n, name=name, start_ms=n, attributes=[("n", n)])
+        for n, name in enumerate("aba", start=1)
+    ]
+
+    (trace,) = run_search([source_of(*spans)], "{} | by(name) | by(span.n)").traces
+
+    assert [[value for _, value in one] for one in told(trace)] == [["a", 1], ["a", 3], ["b", 2]]
+
+
+def test_many_spansets_of_one_trace_take_time_by_their_number() -> None:
+    spans = [span(trace=1, id=1), *(span(trace=1, id=n, parent=1) for n in range(2, 3002))]
+
+    (trace,) = run_search([source_of(*spans)], "{} | by(span:id) | count() = 1").traces
+
+    assert len(trace.span_sets) == 3001
+    assert {one.matched for one in trace.span_sets} == {1}
+
+
 def test_all_aggregates_of_a_filter_are_told_in_the_order_of_the_text() -> None:
     found = by_trace("{} | 2 * max(duration) > min(span.n) + count()")
 
