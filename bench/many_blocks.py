@@ -1,6 +1,6 @@
 """What a search costs over many small blocks: CPU milliseconds, cold and warm.
 
-Blocks follow one another in time; what is under way at a cut has spans in both.
+Blocks follow one another in time; one trace of each goes on in the next.
 
     python bench/many_blocks.py --blocks 1000
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import cProfile
 import pstats
+import random
 import sys
 import tempfile
 import time
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).parent))
-from load import requests
+from load import SERVICES, START_NS, batch, resource, trace
 
 import traceql
 from tracestore import kernel
@@ -51,12 +52,22 @@ QUERIES = [
 ]
 
 
-def write_blocks(store: LocalObjectStore, count: int, spans: int) -> list[BlockMeta]:
-    """Cut the load into blocks in the order of arrival: what is under way at a cut is split."""
+def write_blocks(store: LocalObjectStore, count: int, traces: int) -> list[BlockMeta]:
+    """Write blocks one after the other in time; the last trace of each goes on in the next."""
+    rng = random.Random(3)
+    resources = [resource(service, service % 5) for service in range(len(SERVICES))]
     writer = BlockWriter(store, BlockSettings(), SystemClock())
-    metas = []
-    for number, payload in enumerate(requests(count * spans, spans_per_request=spans)):
-        reader = SpanTablesReader(kernel.build_tables([payload]))
+    metas, now_ns = [], START_NS
+    carried: list[tuple[int, int, bytes]] = []
+    for number in range(count):
+        spans, carried = carried, []
+        for _ in range(traces):
+            last = trace(rng, now_ns)
+            now_ns += rng.randrange(20_000_000)
+            spans += last
+        if len(last) > 1:
+            carried = [spans.pop()]
+        reader = SpanTablesReader(kernel.build_tables([batch(spans, resources)]))
         identity = BlockIdentity(id=BlockId(f"{number * 0x9E3779B9:032x}"), tenant=SINGLE_TENANT)
         metas.append(writer.write(reader, identity))
     return metas
@@ -84,12 +95,12 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blocks", type=int, default=1000)
-    parser.add_argument("--spans", type=int, default=200, help="spans in a block")
+    parser.add_argument("--traces", type=int, default=20, help="traces in a block")
     parser.add_argument("--profile", help="profile one query instead")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         store = LocalObjectStore(Path(directory))
-        metas = write_blocks(store, arguments.blocks, arguments.spans)
+        metas = write_blocks(store, arguments.blocks, arguments.traces)
         cache = BlockCache(1 << 30)
         sources = [BlockSource(store, meta, cache) for meta in metas]
         middle = metas[len(metas) // 2]

@@ -199,6 +199,7 @@ class BlockFilters:
         self._blooms: list[pa.Buffer | None] = [
             bloom.as_buffer() if bloom.is_valid else None for bloom in self._table["filter"]
         ]
+        self._columns: dict[int, ColumnFilter] = {}
         self._rows: dict[tuple[str, str | None, str | None, str | None], int] = {}
         self._types: dict[tuple[str | None, str | None], set[str]] = defaultdict(set)
         self._overflow: dict[str, dict[str, dict[str, int]]] = defaultdict(dict)
@@ -244,6 +245,11 @@ class BlockFilters:
         row = self._rows.get((subject, scope, key, kind))
         if row is None:
             return None
+        if row not in self._columns:
+            self._columns[row] = self._column(row, kind)
+        return self._columns[row]
+
+    def _column(self, row: int, kind: AttributeType) -> ColumnFilter:
         listed = self._table["values"][row]
         number = {AttributeType.INT: int, AttributeType.FLOAT: float}.get(kind, str)
         minimum, maximum = (self._table[name][row].as_py() for name in ("minimum", "maximum"))

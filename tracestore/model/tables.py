@@ -12,9 +12,9 @@ knows pyarrow for schemas and nothing else. Byte layout: docs/formats/block.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import lru_cache
 
 import pyarrow as pa
 
@@ -107,6 +107,7 @@ def _schema(*columns: tuple[str, pa.DataType] | tuple[str, pa.DataType, bool]) -
 
 
 NULLABLE = True
+SCHEMAS_REMEMBERED = 8192
 FIXED_SCHEMA = {
     Table.SPANS: _schema(
         ("trace_id", TRACE_ID),
@@ -222,16 +223,41 @@ def name_columns(
     return columns
 
 
-def attribute_columns(schema: pa.Schema) -> Iterator[AttributeColumn]:
-    """Read the attribute columns of a schema from the metadata of its fields."""
-    for field in schema:
-        if field.metadata and b"key" in field.metadata:
-            yield AttributeColumn(
-                scope=AttributeScope(field.metadata[b"scope"].decode()),
-                key=field.metadata[b"key"].decode(),
-                type=AttributeType(field.metadata[b"type"].decode()),
+def attribute_columns(schema: pa.Schema) -> tuple[AttributeColumn, ...]:
+    """Read the attribute columns of a schema from the metadata of its fields.
+
+    Remembered for the schemas asked for last: a query asks each of its sources.
+    """
+    return _attribute_columns(_Same(schema))
+
+
+class _Same:
+    """A schema as a key that is compared by identity; comparing fields would cost more."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema = schema
+
+    def __hash__(self) -> int:
+        return id(self.schema)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.schema is other.schema
+
+
+@lru_cache(maxsize=SCHEMAS_REMEMBERED)
+def _attribute_columns(key: _Same) -> tuple[AttributeColumn, ...]:
+    found = []
+    for field in key.schema:
+        metadata = field.metadata
+        if metadata and b"key" in metadata:
+            column = AttributeColumn(
+                scope=AttributeScope(metadata[b"scope"].decode()),
+                key=metadata[b"key"].decode(),
+                type=AttributeType(metadata[b"type"].decode()),
                 name=field.name,
             )
+            found.append(column)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
