@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import grpc
 import httpx
 import pytest
 from support.otlp import EPOCH_NS, request, span
-from support.server import Server, running_server
+from support.server import Server, running_server, wait_until
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 BLOCKS = 3
@@ -180,3 +181,22 @@ def test_an_unreadable_block_fails_the_search_or_is_named(tmp_path: Path) -> Non
     assert partial.json()["total"] == {"traces": 1, "exact": False}
     jobs = partial.json()["metrics"]
     assert (jobs["completedJobs"], jobs["totalJobs"]) == (1, 2)
+
+
+def test_a_client_that_goes_away_stops_its_query(tmp_path: Path) -> None:
+    with running_server(tmp_path / "store", "--query.max-concurrent-queries=1") as server:
+        send(server, *range(1, 200))
+        host, _, port = server.api_url.removeprefix("http://").partition(":")
+        for _ in range(30):
+            with socket.create_connection((host, int(port))) as gone:
+                gone.sendall(b"GET /api/search?q=%7B%7D&limit=200 HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_until(lambda: canceled(server) >= 1, 30.0)
+
+        assert len(ids(search(server, q="{ }", limit=1000))) == 199
+
+
+def canceled(server: Server) -> float:
+    """Count the queries that were given up."""
+    text = httpx.get(f"{server.api_url}/metrics", timeout=30).text
+    lines = [line for line in text.splitlines() if 'result="canceled"' in line]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
