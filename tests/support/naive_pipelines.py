@@ -53,8 +53,7 @@ def _run_stage(stage: nodes.Stage, span_sets: list[SpanSetOf], trace: TraceOf) -
                 for one in span_sets
             ]
         case nodes.GroupBy():
-            groups = [group for one in span_sets for group in _groups(stage, one, trace)]
-            return sorted(groups, key=lambda one: trace.spans.index(one.spans[0]))
+            return [group for one in span_sets for group in _groups(stage, one, trace)]
         case nodes.Coalesce():
             spans = [span for one in span_sets for span in one.spans]
             return [SpanSetOf(_in_order(spans, trace))]
@@ -140,7 +139,7 @@ def _is(left: SpanOf, relation: str, right: SpanOf) -> bool:
 
 
 def _groups(stage: nodes.GroupBy, span_set: SpanSetOf, trace: TraceOf) -> list[SpanSetOf]:
-    """Reference 5.5, "by first span". Choice: what is there without a value counts as nil."""
+    """Reference 5.5, by first span. Choice: what is there without a value counts as nil."""
     groups: dict[Any, tuple[Value, list[SpanOf]]] = {}
     for span in span_set.spans:
         value = evaluate(stage.expression, first_seen(span, trace))
