@@ -44,6 +44,8 @@ from tracestore.kernel.head cimport (
 )
 from tracestore.kernel.overflow cimport Leftovers, has_leftovers, overflow_array
 
+FEW = 64  # rows are few if the table has so many times more
+PARTS_MAX = 32  # reads of few rows before whole columns are made, and kept
 TYPES = list(AttributeType)
 NUMBERS = {
     Table.SPANS: SPANS,
@@ -102,16 +104,36 @@ cdef class View:
         l.stride = row_size(self.number)
         return l
 
+    def part(self, name, Py_ssize_t start, Py_ssize_t stop, position):
+        """Get some rows of a column; unless it is there, only these are made, and not kept.
+
+        Args:
+            position: (size + 1,) row among these of each row of arrival, -1: none of them.
+        """
+        with self.builder.lock:
+            if name not in self.made:
+                order = np.append(np.asarray(self.order)[start:stop], 0)
+                return self.make(name, order, position, stop - start)
+        return self.made[name].slice(start, stop - start)
+
+    def positions_of(self, Py_ssize_t start, Py_ssize_t stop):
+        """Make the inverse of a part of the order."""
+        position = np.full(self.size + 1, -1, np.int32)
+        position[np.asarray(self.order)[start:stop]] = np.arange(stop - start, dtype=np.int32)
+        return position
+
     def column(self, name):
         """Get a column, which is made now if nobody has asked for it."""
         if name in self.made:
             return self.made[name]
         with self.builder.lock:
             if name not in self.made:
-                self.made[name] = self.make(name)
+                self.made[name] = self.make(name, self.order, self.position, self.rows)
         return self.made[name]
 
-    cdef make(self, name):
+    cdef make(
+        self, name, const int64_t[::1] order, const int32_t[::1] position, Py_ssize_t rows
+    ):
         cdef Head* head = &self.builder.head
         cdef Leftovers leftovers
         if name in self.columns:
@@ -119,13 +141,15 @@ cdef class View:
                 &head.attributes[self.number],
                 self.columns[name],
                 self.size,
-                self.position,
-                self.rows,
+                position,
+                rows,
             )
         if name.endswith(".*"):
             leftovers = self.leftovers()
+            leftovers.rows = rows
+            leftovers.order, leftovers.position = &order[0], &position[0]
             return overflow_array(&leftovers)
-        return fixed_array(head, self.number, name, self.order[: self.rows])
+        return fixed_array(head, self.number, name, order[:rows])
 
 
 cdef int64_t shape_place(int number):
@@ -156,6 +180,7 @@ cdef class FrozenSpans:
     cdef dict traces  # columns of the table traces, by name
     cdef bytes trace_ids  # ascending
     cdef readonly Py_ssize_t trace_count
+    cdef Py_ssize_t parts_read  # how often few rows were asked for
 
     def __init__(self, SpanBuilder builder, attribute_columns_max):
         self.builder, self.views = builder, {}
@@ -252,14 +277,23 @@ cdef class FrozenSpans:
     def columns(self, table, names, Py_ssize_t start=0, stop=None):
         """Get columns, rows ``start`` to ``stop``. Thread-safe; results are cached per column."""
         schema = self.schema(table)
-        fields = [schema.field(name) for name in names]
+        kind = pa.schema([schema.field(name) for name in names])
+        end = self.rows(table) if stop is None else stop
         if table == Table.TRACES:
             arrays = [self.traces[name] for name in names]
+        elif 0 < (end - start) * FEW < self.rows(table) and self.parts_read < PARTS_MAX:
+            return pa.Table.from_arrays(self.few_rows(table, names, start, end), schema=kind)
         else:
             arrays = [self.views[table].column(name) for name in names]
-        end = self.rows(table) if stop is None else stop
         cut = [array.slice(start, max(end - start, 0)) for array in arrays]
-        return pa.Table.from_arrays(cut, schema=pa.schema(fields))
+        return pa.Table.from_arrays(cut, schema=kind)
+
+    def few_rows(self, table, names, start, stop):
+        """Make few rows of columns: a trace of a head that grows all the time is not worth more."""
+        self.parts_read += 1
+        view = self.views[table]
+        position = view.positions_of(start, stop)
+        return [view.part(name, start, stop, position) for name in names]
 
     def find_trace(self, trace_id):
         """Row of ``traces``, by binary search."""

@@ -77,3 +77,20 @@ def test_chunks_are_whole_traces_and_together_everything(source: LiveSource) -> 
 def test_times_are_those_of_the_spans(source: LiveSource) -> None:
     assert source.start_ns == min(s.start_time_unix_nano for s in SPANS)
     assert source.end_ns == max(s.end_time_unix_nano for s in SPANS)
+
+
+@pytest.mark.parametrize("traces", [(1,), (2,), (3,), (1, 3)])
+def test_few_rows_are_the_same_whether_whole_columns_are_made(
+    traces: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = SpanBuilder()
+    builder.append(request(resource={"service.name": "shop"}, spans=SPANS))
+    wanted = [trace.to_bytes(16, "big") for trace in traces]
+    (whole,) = LiveSource(builder.freeze(), "whole").find_traces(wanted, QueryStats())
+    monkeypatch.setattr("tracestore.kernel.frozen.FEW", 1)
+    view = builder.freeze()
+    (few,) = LiveSource(view, "few").find_traces(wanted, QueryStats())
+
+    for table in Table:
+        assert few.table(table).schema.equals(whole.table(table).schema, check_metadata=True)
+        assert few.table(table).to_pylist() == whole.table(table).to_pylist()
