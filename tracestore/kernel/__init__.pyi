@@ -35,10 +35,14 @@ class SpanBuilder:
     """Grows the columns of a head from OTLP requests. Thread-safe: one lock, held per call."""
 
     def __init__(self) -> None: ...
-    def append(self, request: Buffer) -> int:
+    def append(self, request: Buffer, checked: RequestCheck | None = None) -> int:
         """Decode one request, all or nothing. Returns the spans added.
 
         Spans with an empty trace or span ID are malformed here.
+
+        Args:
+            checked: what ``check`` said of these very bytes, if it was asked already.
+
         Raises: MalformedError with the byte offset; the builder is as before.
         """
     @property

@@ -35,10 +35,14 @@ cdef class SpanBuilder:
     def __dealloc__(self):
         free_head(&self.head)
 
-    def append(self, request):
+    def append(self, request, checked=None):
         """Decode one request, all or nothing. Returns the spans added.
 
         Spans with an empty trace or span ID are malformed here.
+
+        Args:
+            checked: what ``check`` said of these very bytes, if it was asked already.
+
         Raises: MalformedError with the byte offset; the builder is as before.
         Cost: about 1 us for a span of 450 bytes and 12 attributes.
         """
@@ -46,8 +50,12 @@ cdef class SpanBuilder:
         cdef Wire start = buffer_start(view)
         cdef Wire end = start + view.shape[0]
         cdef Summary summary
-        with nogil:
-            check_request(start, end, True, &summary)
+        if checked is None or checked.zero_trace_ids or checked.zero_span_ids:
+            with nogil:
+                check_request(start, end, True, &summary)
+        else:
+            summary.spans = checked.spans
+            summary.start_ns, summary.end_ns = checked.start_ns, checked.end_ns
         with self.lock:
             self.decode(start, end)
             self.note(&summary, view.shape[0])

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from tracestore.clock import Clock
 from tracestore.errors import MalformedError
-from tracestore.kernel import SpanBuilder
+from tracestore.kernel import RequestCheck, SpanBuilder
 from tracestore.model.ids import BlockId
 from tracestore.model.tables import Table
 from tracestore.services.ingester.live import LiveSource
@@ -61,7 +61,7 @@ class Head:
         self._quarantine = quarantine
         self._changed = threading.Condition()
         self._awaited = 0
-        self._pending: deque[Request] = deque()
+        self._pending: deque[tuple[Request, RequestCheck | None]] = deque()
         self._pending_bytes = 0
         self._wire_bytes = 0
         self._decoding = threading.Lock()
@@ -102,8 +102,12 @@ class Head:
             self._pending_bytes += len(request)
             self._wire_bytes += len(request)
 
-    def settle(self, request: Request, *, durable: bool) -> bool:
+    def settle(
+        self, request: Request, checked: RequestCheck | None = None, *, durable: bool
+    ) -> bool:
         """Take an expected request if its record is durable, forget it otherwise.
+
+        ``checked`` is what ``check`` said of it, if it was asked.
 
         Returns: whether it is the first that waits for decoding.
         """
@@ -111,7 +115,7 @@ class Head:
             first = durable and not self._pending
             self._awaited -= 1
             if durable:
-                self._pending.append(request)
+                self._pending.append((request, checked))
             else:
                 self._pending_bytes -= len(request)
                 self._wire_bytes -= len(request)
@@ -145,10 +149,10 @@ class Head:
         builder = self._builder
         assert builder is not None, f"head {self.block_id} takes spans after its last view"
         size = 0
-        for request in batch:
+        for request, checked in batch:
             size += len(request)
             try:
-                builder.append(request)
+                builder.append(request, checked)
             except MalformedError as error:
                 # check() let it pass: a mistake of ours, and it was acknowledged
                 self._quarantine(request, error)

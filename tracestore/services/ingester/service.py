@@ -113,7 +113,7 @@ class Ingester:
         self, tenant: TenantId, request: Request, checked: RequestCheck
     ) -> Future[WalPosition]:
         """Make a valid request durable; see ``distributor.Appender``."""
-        return self._tenant(tenant).append(request)
+        return self._tenant(tenant).append(request, checked)
 
     async def wait_for_room(self, tenant: TenantId) -> None:
         """Wait while too much is not yet decoded or flushed. Raises: UnavailableError."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tracestore.errors import MalformedError, UnavailableError
+from tracestore.kernel import RequestCheck
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import TenantId
 from tracestore.services.ingester.flush import Flusher
@@ -96,7 +97,7 @@ class TenantLive:
         """The head that grows."""
         return self._live
 
-    def append(self, request: Request) -> Future[WalPosition]:
+    def append(self, request: Request, checked: RequestCheck | None = None) -> Future[WalPosition]:
         """Queue a request for the log; once it is durable it waits for decoding.
 
         Raises: UnavailableError if the log does not take it.
@@ -110,12 +111,18 @@ class TenantLive:
             except BaseException:
                 head.settle(request, durable=False)
                 raise
-        durable.add_done_callback(lambda done: self._settle(head, request, done))
+        durable.add_done_callback(lambda done: self._settle(head, request, checked, done))
         return durable
 
-    def _settle(self, head: Head, request: Request, done: Future[WalPosition]) -> None:
+    def _settle(
+        self,
+        head: Head,
+        request: Request,
+        checked: RequestCheck | None,
+        done: Future[WalPosition],
+    ) -> None:
         durable = not done.cancelled() and done.exception() is None
-        if head.settle(request, durable=durable):
+        if head.settle(request, checked, durable=durable):
             self._on_pending()
 
     def decode(self) -> int:
