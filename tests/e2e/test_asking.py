@@ -18,6 +18,8 @@ from support.server import Server, running_server
 from support.written_blocks import diverse_requests
 
 import tracestore
+from tracestore.client.found import FoundTrace
+from tracestore.client.request import SORTS
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 TRACESTORE = (sys.executable, "-P", "-m", "tracestore.cli.main")
@@ -82,6 +84,27 @@ def test_from_python(query: str, store: tuple[Server, Path]) -> None:
     assert of_server.to_arrow("traces").equals(of_directory.to_arrow("traces"))
     assert bool(of_server.traces) == ("none" not in query)
     assert None not in of_server.to_arrow()["service"].to_pylist()
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_pages_in_any_order(sort: str, store: tuple[Server, Path]) -> None:
+    """A page of the one goes on in the other: they agree on the query, the order and the place."""
+    server, data = store
+    stores = [tracestore.open(server.api_url), tracestore.open(data)]
+    query = "{ status = error || name =~ `.*a.*` }"
+    whole = stores[1].search(query, sort=sort, limit=1000, count=True)
+    assert whole.total is not None
+    assert whole.total.traces == len(whole.traces) > 10
+    shown: list[FoundTrace] = []
+    cursor: str | None = None
+    while cursor is not None or not shown:
+        pages = [one.search(query, sort=sort, limit=7, count=True, cursor=cursor) for one in stores]
+        assert pages[0].traces == pages[1].traces
+        assert pages[0].total == pages[1].total == whole.total
+        assert pages[0].next_cursor == pages[1].next_cursor
+        shown += pages[0].traces
+        cursor = pages[0].next_cursor
+    assert tuple(shown) == whole.traces
 
 
 def test_a_trace_from_python(store: tuple[Server, Path]) -> None:

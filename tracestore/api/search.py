@@ -11,9 +11,10 @@ from fastapi import Request
 import traceql
 from traceql.check import check
 from tracestore.api.app import Answer, Routes, accepts_gzip, packed
-from tracestore.api.legacy_search import legacy_query
+from tracestore.api.headers import MISSING_HEADER
 from tracestore.api.negotiate import Encoding, negotiate
 from tracestore.api.params import SearchParams, parse_search
+from tracestore.api.wanted import text_of, wanted_of
 from tracestore.api.watch import while_connected
 from tracestore.codec.search_json import render_search_json, render_search_protobuf
 from tracestore.errors import InvalidRequestError
@@ -22,13 +23,9 @@ from tracestore.model.results import QueryStats
 from tracestore.model.times import SECOND_NS
 from tracestore.query import search
 from tracestore.query.control import QueryControl
-from tracestore.query.ordering import Cursor
 from tracestore.query.plan import SearchPlan, plan_search
 from tracestore.query.source import SpanSource
 from tracestore.services.querier.service import Operation, Querier
-
-MISSING_HEADER = "X-Tracestore-Missing"
-"""IDs of the blocks that a partial answer lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +73,7 @@ class _Search:
 
     def evaluate(self, sources: Sequence[SpanSource], control: QueryControl) -> Answer:
         params = self.params
-        text = params.query or legacy_query(
-            params.tags,
-            min_duration_ns=params.min_duration_ns,
-            max_duration_ns=params.max_duration_ns,
-        )
+        text = text_of(params)
         plan = plan_query(text)
         result = search.search(sources, plan, wanted_of(params, text, self.reach_ns), control)
         self.count_inspected(result.stats)
@@ -91,28 +84,6 @@ class _Search:
         headers = {MISSING_HEADER: ",".join(result.missing)} if result.missing else {}
         answer = Answer(body=body, media_type=self.encoding, headers=headers)
         return packed(answer, gzipped=self.gzipped)
-
-
-def wanted_of(params: SearchParams, text: str, reach_ns: int) -> search.SearchParams:
-    """Say what the engine should return.
-
-    Raises: InvalidRequestError if the cursor is of another search.
-    """
-    cursor = None
-    if params.cursor:
-        cursor = Cursor.decode(params.cursor, query=text, sort=params.sort)
-    return search.SearchParams(
-        limit=params.limit,
-        spans_per_span_set=params.spans_per_span_set,
-        window=params.time_range,
-        reach_ns=reach_ns,
-        sort=params.sort,
-        count=params.count,
-        query=text,
-        cursor=cursor,
-        allow_partial=params.allow_partial,
-        explain=params.explain,
-    )
 
 
 def plan_query(text: str) -> SearchPlan:

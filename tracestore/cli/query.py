@@ -26,11 +26,12 @@ Finds traces with TraceQL, the newest first; without a query: all.
   --sort ORDER       {", ".join(SORTS)} [{SORTS[0]}]
   --count            say how many traces match in all
   --cursor TEXT      go on where an answer with --count ended
+  --partial          leave out blocks that cannot be read, with a warning, and not fail
   --explain          say what was pruned, read and looked at
   --output FORMAT    table, json (as the API answers), ndjson (a trace a line) [table]
 {WHERE_USAGE}"""
 _VALUES = WHERE_FLAGS | {"last", "start", "end", "limit", "spss", "sort", "cursor"}
-_SWITCHES = frozenset({"count", "explain"})
+_SWITCHES = frozenset({"count", "explain", "partial"})
 _OUTPUTS = ("table", "json", "ndjson")
 _COLUMNS = (
     Column("TRACE"),
@@ -77,6 +78,7 @@ def make_request(flags: Flags) -> SearchRequest:
         count="count" in flags.switches,
         explain="explain" in flags.switches,
         cursor=flags.values.get("cursor"),
+        partial="partial" in flags.switches,
     )
 
 

@@ -6,10 +6,13 @@ came by.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tracestore.model.ids import TraceId
+
+log = logging.getLogger(__name__)
 
 
 class Backend(Protocol):
@@ -27,3 +30,13 @@ class Backend(Protocol):
 
     def trace(self, trace_id: TraceId) -> bytes:
         """Get the body of ``/api/v2/traces/{id}``; an empty trace if it is not there."""
+
+
+def warn_of_missing(name: str, blocks: Sequence[str]) -> None:
+    """Say what a partial answer lacks, so that it never passes for complete."""
+    log.warning(
+        "%s could not read %d of its blocks: the answer lacks their spans (%s)",
+        name,
+        len(blocks),
+        ", ".join(blocks),
+    )

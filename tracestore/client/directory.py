@@ -14,6 +14,8 @@ from pathlib import Path
 
 from traceql.errors import QueryError
 from tracestore.api.params import parse_search
+from tracestore.api.wanted import text_of, wanted_of
+from tracestore.client.backend import warn_of_missing
 from tracestore.client.request import read_query
 from tracestore.client.wal_view import EMPTY, SegmentGoneError, WalView, read_wal
 from tracestore.clock import Clock, SystemClock
@@ -25,7 +27,7 @@ from tracestore.model.times import SECOND_NS
 from tracestore.query.block_source import BlockSource
 from tracestore.query.control import QueryControl
 from tracestore.query.plan import plan_search
-from tracestore.query.search import SearchParams, search
+from tracestore.query.search import search
 from tracestore.query.source import SpanSource
 from tracestore.query.trace_by_id import find_trace
 from tracestore.settings.tree import QuerySettings, StorageSettings
@@ -41,8 +43,6 @@ KNOWN_PARTS = ("index", "blocks", WAL_DIRECTORY)
 SPANS_PER_SPAN_SET_MAX = 1 << 40
 ATTEMPTS = 8
 """Times that a snapshot is tried while a server flushes."""
-
-_NOT_YET = ("sort", "count", "explain", "cursor")
 
 SETTINGS = QuerySettings(
     max_result_limit=0, max_spans_per_span_set=SPANS_PER_SPAN_SET_MAX, max_duration_s=0.0
@@ -72,20 +72,18 @@ class DirectoryBackend:
         return str(self._directory)
 
     def search(self, parameters: Mapping[str, str]) -> bytes:
-        if options := [name for name in _NOT_YET if name in parameters]:
-            raise InvalidRequestError(f"{', '.join(options)}: not there yet for a data directory")
         now_s = self._clock.now_ns() // SECOND_NS
         params = parse_search(parameters, SETTINGS, now_s=now_s)
-        wanted = SearchParams(
-            limit=params.limit,
-            spans_per_span_set=params.spans_per_span_set,
-            window=params.time_range,
-        )
+        text = text_of(params)
         try:
-            plan = plan_search(read_query(params.query))
+            plan = plan_search(read_query(text))
         except QueryError as error:
-            raise error.locate(params.query) from None
-        return render_search_json(search(self.sources(), plan, wanted, self._control()))
+            raise error.locate(text) from None
+        wanted = wanted_of(params, text, reach_ns=None)
+        result = search(self.sources(), plan, wanted, self._control())
+        if result.missing:
+            warn_of_missing(self.name, result.missing)
+        return render_search_json(result, span_sets=bool(params.query))
 
     def trace(self, trace_id: TraceId) -> bytes:
         found = find_trace(self.sources(), trace_id, self._control())

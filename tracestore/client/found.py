@@ -91,6 +91,12 @@ class Found:
         return Total(traces=int(total["traces"]), exact=bool(total["exact"]))
 
     @property
+    def is_complete(self) -> bool:
+        """Whether all was read; False only if ``partial`` was asked for."""
+        metrics = self.body.get("metrics") or {}
+        return int(metrics.get("completedJobs", 0)) >= int(metrics.get("totalJobs", 0))
+
+    @property
     def next_cursor(self) -> str | None:
         """Where the next page begins; None if there is none, or ``count`` was not asked."""
         return self.body.get("nextCursor")

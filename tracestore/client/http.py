@@ -11,6 +11,8 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 
+from tracestore.api.headers import MISSING_HEADER
+from tracestore.client.backend import warn_of_missing
 from tracestore.errors import (
     DeadlineError,
     InvalidRequestError,
@@ -58,6 +60,8 @@ class HttpBackend:
             request = urllib.request.Request(self._url + path, headers=self._headers)
             with urllib.request.urlopen(request, timeout=self._timeout_s) as reply:
                 body: bytes = reply.read()
+                if missing := reply.headers.get(MISSING_HEADER):
+                    warn_of_missing(self.name, missing.split(","))
                 return body
         except urllib.error.HTTPError as error:
             with error:

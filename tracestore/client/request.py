@@ -1,6 +1,7 @@
 """A search as a value -> the parameters of ``/api/search``; mistakes are found before it is sent.
 
-Source: wire contract, section 8.1; ``sort``, ``count``, ``explain`` and ``cursor`` are ours.
+Source: wire contract, section 8.1; ``sort``, ``count``, ``explain``, ``cursor`` and
+``partial`` are ours.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from traceql.attributes import Attribute, Scope
 from tracestore.client.window import Duration, Moment, resolve_window
 from tracestore.errors import InvalidRequestError
 
-SORTS = ("-start", "start", "-duration", "duration", "spans", "-errors")
+SORTS = ("-start", "start", "-duration", "duration", "-spans", "spans", "-errors", "errors")
 SERVICE = Attribute(Scope.RESOURCE, "service.name")
 
 
@@ -32,6 +33,8 @@ class SearchRequest:
     count: bool = False
     explain: bool = False
     cursor: str | None = None
+    partial: bool = False
+    """Whether an answer without what cannot be read will do."""
 
     def parameters(self, *, now_ns: int) -> dict[str, str]:
         """Make the query string's parameters.
@@ -54,6 +57,8 @@ class SearchRequest:
         if self.cursor is not None:
             found["cursor"] = self.cursor
         found |= {name: "true" for name in ("count", "explain") if getattr(self, name)}
+        if self.partial:
+            found["partial"] = "allow"
         return found
 
     def with_service(self) -> SearchRequest:

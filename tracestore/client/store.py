@@ -46,6 +46,7 @@ class Store:
         count: bool = False,
         explain: bool = False,
         cursor: str | None = None,
+        partial: bool = False,
     ) -> Found:
         """Find traces with a matching span, newest first; no window: in all there is.
 
@@ -59,6 +60,8 @@ class Store:
             count: say how many traces match in all.
             explain: say what was read, and why.
             cursor: ``next_cursor`` of the answer before.
+            partial: answer with what can be read where a block cannot; ``is_complete`` of the
+                answer tells, and a warning names the blocks.
 
         Raises: QueryError (its ``explain()`` draws the place), InvalidRequestError,
             UnavailableError, DeadlineError.
@@ -74,6 +77,7 @@ class Store:
             count=count,
             explain=explain,
             cursor=cursor,
+            partial=partial,
         )
         try:
             return self.ask(request.with_service())
@@ -84,15 +88,16 @@ class Store:
     def ask(self, request: SearchRequest) -> Found:
         """Ask exactly what a request says.
 
-        Raises: as ``search``; UnavailableError too if the server does not know an option.
+        Raises: as ``search``; UnavailableError too if the server is another, such as Tempo, that
+            does not know an option.
         """
         content = self._backend.search(request.parameters(now_ns=self._clock.now_ns()))
         found = read_found(content, source=self.name)
         for option, member in (("count", "total"), ("explain", "explain")):
             if getattr(request, option) and member not in found.body:
-                raise UnavailableError(f"{self.name} does not know {option} yet")
+                raise UnavailableError(f"{self.name} does not know {option}")
         if not is_sorted(found, request.sort):
-            raise UnavailableError(f"{self.name} does not know sort yet")
+            raise UnavailableError(f"{self.name} does not know sort")
         return found
 
     def trace(self, trace_id: str) -> Trace:

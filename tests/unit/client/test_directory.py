@@ -15,10 +15,11 @@ from support.written_blocks import write_block
 
 from tracestore.client import directory as module
 from tracestore.client.directory import DirectoryBackend
+from tracestore.client.found import Total
 from tracestore.client.store import Store
 from tracestore.client.wal_view import SegmentGoneError, WalView
 from tracestore.clock import SystemClock
-from tracestore.errors import SettingsError, UnavailableError
+from tracestore.errors import CorruptionError, InvalidRequestError, SettingsError, UnavailableError
 from tracestore.kernel import build_tables
 from tracestore.model.ids import SINGLE_TENANT
 from tracestore.storage.index.commits import CommitLog
@@ -43,10 +44,10 @@ def append(root: Path, *payloads: bytes) -> list[str]:
     return segments
 
 
-def add_block(root: Path, payload: bytes, *, segments: tuple[str, ...] = ()) -> None:
+def add_block(root: Path, *payloads: bytes, segments: tuple[str, ...] = ()) -> None:
     """Write and commit a block."""
     store = LocalObjectStore(root)
-    meta = replace(write_block(store, build_tables([payload])), wal_segments=segments)
+    meta = replace(write_block(store, build_tables(payloads)), wal_segments=segments)
     commits = CommitLog(store, SystemClock(), random.Random(1), writer="test")
     commits.commit(commits.new_change(add=(meta,)))
 
@@ -102,6 +103,42 @@ def test_nothing_is_changed(tmp_path: Path) -> None:
     store.trace("1")
 
     assert files(tmp_path) == before
+
+
+def test_order_count_and_pages(tmp_path: Path) -> None:
+    """Traces of blocks and log, and one in both."""
+    add_block(tmp_path, FLUSHED, request(spans=[span(trace=3, id=1, name="long", duration_ms=900)]))
+    append(tmp_path, LIVE, request(spans=[span(trace=1, id=2, parent=1, start_ms=50)]))
+    store = open_directory(tmp_path)
+
+    first = store.search(sort="-duration", limit=2, count=True, explain=True)
+    rest = store.search(sort="-duration", limit=2, count=True, cursor=first.next_cursor)
+    assert [t.root_name for t in (*first.traces, *rest.traces)] == ["long", "flushed", "live"]
+    assert first.total == rest.total == Total(traces=3, exact=True)
+    assert rest.next_cursor is None
+    assert first.explain is not None
+    assert first.explain["sources"]["total"] == 2
+    with pytest.raises(InvalidRequestError, match="belongs to another query or sort"):
+        store.search(sort="duration", cursor=first.next_cursor)
+
+
+def test_a_block_that_cannot_be_read_fails_a_search_or_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_block(tmp_path, FLUSHED)
+    append(tmp_path, LIVE)
+    (damaged,) = tmp_path.rglob("spans.parquet")
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    store = open_directory(tmp_path)
+
+    with pytest.raises(CorruptionError, match=damaged.parent.name):
+        store.search()
+    with caplog.at_level(logging.WARNING):
+        found = store.search(partial=True, count=True)
+    assert [trace.root_name for trace in found.traces] == ["live"]
+    assert found.total == Total(traces=1, exact=False)
+    assert not found.is_complete
+    assert f"the answer lacks their spans ({damaged.parent.name})" in caplog.text
 
 
 def test_a_window_bounds_it(tmp_path: Path) -> None:

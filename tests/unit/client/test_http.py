@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from support.server import free_ports
 
+from tracestore.api.headers import MISSING_HEADER
 from tracestore.client.http import HttpBackend
 from tracestore.errors import (
     DeadlineError,
@@ -25,8 +27,9 @@ from tracestore.model.ids import parse_trace_id
 class Replies(HTTPServer):
     """Gives one reply to everything, and remembers what it was asked."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.headers = headers
         self.status = status
         self.body = body
         self.asked: list[tuple[str, dict[str, str]]] = []
@@ -44,6 +47,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.path, headers))
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(self.server.body)))
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(self.server.body)
 
@@ -52,8 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def replying(status: int = 200, body: bytes = b"{}") -> Iterator[Replies]:
-    with Replies(status, body) as server:
+def replying(status: int = 200, body: bytes = b"{}", **headers: str) -> Iterator[Replies]:
+    with Replies(status, body, headers) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -108,3 +113,12 @@ def test_a_server_that_does_not_answer_is_named() -> None:
 def test_what_is_no_url(url: str) -> None:
     with pytest.raises(InvalidRequestError, match="expected a URL such as"):
         HttpBackend(url)
+
+
+def test_what_a_partial_answer_lacks_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    headers = {MISSING_HEADER: "b1,b2"}
+    with caplog.at_level(logging.WARNING), replying(**headers) as server:
+        HttpBackend(server.url).search({"q": "{}", "partial": "allow"})
+
+    assert f"{server.url} could not read 2 of its blocks" in caplog.text
+    assert "(b1, b2)" in caplog.text

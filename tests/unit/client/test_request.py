@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from traceql.errors import QueryError
-from tracestore.client.request import SearchRequest
+from tracestore.client.request import SORTS, SearchRequest
 from tracestore.errors import InvalidRequestError
+from tracestore.query.ordering import Sort
 
 NOW_NS = 1_700_000_000_000_000_000
 
@@ -25,6 +26,7 @@ def test_all_that_can_be_asked() -> None:
         count=True,
         explain=True,
         cursor="c",
+        partial=True,
     )
 
     assert request.parameters(now_ns=NOW_NS) == {
@@ -37,7 +39,13 @@ def test_all_that_can_be_asked() -> None:
         "cursor": "c",
         "count": "true",
         "explain": "true",
+        "partial": "allow",
     }
+
+
+def test_the_orders_are_those_of_the_engine() -> None:
+    """Listed twice, since who asks a server needs no engine."""
+    assert tuple(Sort) == SORTS
 
 
 def test_a_mistake_in_the_query_is_drawn() -> None:

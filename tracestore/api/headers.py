@@ -1,0 +1,6 @@
+"""Headers that are ours, for who sends and who reads them."""
+
+from __future__ import annotations
+
+MISSING_HEADER = "X-Tracestore-Missing"
+"""IDs of the blocks that a partial answer lacks, with commas between."""
