@@ -1,6 +1,9 @@
 """What a search costs: CPU milliseconds by kind of query, over one block of the synthetic load.
 
-Each query is run a few times on a warm cache; the median counts.
+Each query is run a few times on a warm cache; the median counts. Beside it stands what it costs
+``pyarrow.parquet``, on one thread, to open the file and read just the columns that the conditions
+of the query ask for (of the traces if they ask for none), and how many times that the search is.
+A query that is settled by statistics and filters reads no column; it has no ratio.
 
 
     python bench/search.py --spans 1000000 --runs 7
@@ -17,22 +20,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+import pyarrow.parquet as pq
 from load import requests
 
 import traceql
 from tracestore.clock import SystemClock
 from tracestore.kernel import SpanBuilder
 from tracestore.model.ids import SINGLE_TENANT, BlockId
-from tracestore.model.results import SearchResult
+from tracestore.model.results import Explanation, SearchResult
+from tracestore.model.tables import Table
 from tracestore.query.block_source import BlockSource
 from tracestore.query.control import QueryControl
+from tracestore.query.found import Scope
 from tracestore.query.plan import plan_search
 from tracestore.query.search import SearchParams, search
 from tracestore.query.source import SpanSource
 from tracestore.services.ingester.live import LiveSource
 from tracestore.settings.tree import BlockSettings
 from tracestore.storage.block.cache import BlockCache
-from tracestore.storage.block.writer import BlockIdentity, BlockWriter
+from tracestore.storage.block.writer import BlockIdentity, BlockWriter, table_name
 from tracestore.storage.objects.local import LocalObjectStore
 
 QUERIES = [
@@ -46,12 +52,12 @@ QUERIES = [
     "{ span.http.response.status_code >= 500 }",
     "{ .http.response.status_code >= 500 && kind = server }",
     "{ span.user.id = 4711 }",
-    '{ span.app.request.id = "0123456789abcdef" }',
+    '{ span.request.id = "0123456789abcdef" }',
     '{ span.url.path =~ "/api/v1/items/1.*" }',
-    '{ span.app.request.id =~ ".*0[a-c]f$" }',
+    '{ span.request.id =~ ".*0[a-c]f$" }',
     '{ span.url.path != "/api/v1/items/1" }',
-    "{ span.app.cache.hit }",
-    "{ span.app.queue.wait_ms > 20 }",
+    "{ span.cache.hit }",
+    "{ span.queue.wait_ms > 20 }",
     "{ span.db.system = nil }",
     "{ nestedSetParent < 0 }",
     '{ rootName = "nothing" || traceDuration > 10s }',
@@ -73,7 +79,7 @@ QUERIES = [
     "{} | max(duration) > 10 * avg(duration)",
     "{} | by(resource.service.name) | count() > 5",
     "{ kind = server } | by(span.http.response.status_code) | count() > 1",
-    "{} | by(span.app.request.id) | count() > 1",
+    "{} | by(span.request.id) | count() > 1",
 ]
 
 
@@ -109,13 +115,65 @@ def cpu_ms(source: SpanSource, text: str, runs: int) -> tuple[float, float, Sear
     return times[0], statistics.median(times[1:]), result
 
 
-def measure(name: str, source: SpanSource, runs: int, queries: Sequence[str]) -> None:
-    """Print a table."""
-    print(f"\n{name:64} {'first ms':>9} {'warm ms':>9} {'MB read':>8} {'traces':>7}")
+OF_EVERY_SEARCH = {"trace_id", "first_span", "span_count", "start_time", "end_time"}
+"""Columns of traces that order an answer, whatever was asked."""
+
+
+def columns_asked(source: SpanSource, text: str) -> dict[Table, list[str]]:
+    """Find the columns that the conditions of a query read."""
+    explanation = Explanation()
+    scope = Scope(
+        [source],
+        plan_search(traceql.parse(text)),
+        QueryControl(clock=SystemClock()),
+        window=None,
+        reach_ns=None,
+        explanation=explanation,
+    )
+    for scan in scope.inside:
+        scope.evaluate(scan)
+    asked: dict[Table, list[str]] = {}
+    for table, column in explanation.columns:
+        if table != Table.TRACES or column not in OF_EVERY_SEARCH:
+            asked.setdefault(Table(table), []).append(column)
+    if not asked and explanation.columns:
+        asked[Table.TRACES] = [column for _, column in explanation.columns]
+    return asked
+
+
+def parquet_ms(directory: Path, asked: dict[Table, list[str]], runs: int) -> float:
+    """Measure reading columns with pyarrow: the median."""
+    times = []
+    paths = {table: next(directory.rglob(table_name(table))) for table in asked}
+    for _ in range(runs):
+        started = time.process_time()
+        for table, columns in asked.items():
+            pq.ParquetFile(paths[table], memory_map=True).read(columns, use_threads=False)
+        times.append((time.process_time() - started) * 1e3)
+    return statistics.median(times)
+
+
+def measure(
+    name: str, source: SpanSource, runs: int, queries: Sequence[str], directory: Path | None
+) -> None:
+    """Print a table.
+
+    Args:
+        directory: of the block, to read its columns with pyarrow.
+    """
+    print(
+        f"\n{name:64} {'first ms':>9} {'warm ms':>9} {'pyarrow':>8} {'ratio':>6}"
+        f" {'MB read':>8} {'traces':>7}"
+    )
     for text in queries:
         first, warm, result = cpu_ms(source, text, runs)
         read = result.stats.inspected_bytes / 1e6
-        print(f"{text:64} {first:9.1f} {warm:9.1f} {read:8.2f} {len(result.traces):7}")
+        asked = columns_asked(source, text) if directory else {}
+        beside = f"{'':8} {'':6}"
+        if directory and asked:
+            alone = parquet_ms(directory, asked, runs)
+            beside = f"{alone:8.1f} {warm / alone:6.1f}"
+        print(f"{text:64} {first:9.1f} {warm:9.1f} {beside} {read:8.2f} {len(result.traces):7}")
 
 
 def main() -> None:
@@ -125,7 +183,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         for name, source in sources(options.spans, directory).items():
-            measure(name, source, options.runs, QUERIES)
+            of_block = None if source.is_live else Path(directory)
+            measure(name, source, options.runs, QUERIES, of_block)
 
 
 if __name__ == "__main__":

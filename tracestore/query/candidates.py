@@ -6,7 +6,6 @@ Everything here is vectorised over the traces of a source; nothing is per span o
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,7 @@ from tracestore.model.tables import Table
 from tracestore.model.times import TimeRange
 from tracestore.query.bind import Binder
 from tracestore.query.groups import Spansets, matched_traces
-from tracestore.query.masks import BoolArray
+from tracestore.query.masks import BoolArray, pack, unpack
 from tracestore.query.pipeline import BoundPipeline, trace_groups
 from tracestore.query.plan import SearchPlan
 from tracestore.query.scan import ChunkScan, SourceScan, SourceTraces
@@ -33,25 +32,30 @@ class NewestFirst:
 
     def __init__(self, rows: Rows, start_ns: npt.NDArray[np.uint64]) -> None:
         """Take (M,) rows, ascending, and the start of each."""
+        self._rows = rows
+        self._start_ns = start_ns
         self._sorted = rows[:0]
-        self._rest = rows
-        self._rest_start_ns = start_ns
+        self._bound: np.uint64 | None = None
+        """What starts at or behind it is sorted."""
 
     def get(self, position: int) -> int | None:
         """Get the row in a place, None behind the last."""
-        while position >= len(self._sorted) and len(self._rest):
+        while position >= len(self._sorted) < len(self._rows):
             self._sort_more(max(SORTED_MIN, len(self._sorted)))
         return int(self._sorted[position]) if position < len(self._sorted) else None
 
     def _sort_more(self, count: int) -> None:
-        later = np.ones(len(self._rest), np.bool_)
-        if count < len(later):
-            place = len(later) - count
-            later = self._rest_start_ns >= np.partition(self._rest_start_ns, place)[place]
-        rows, start_ns = self._rest[later], self._rest_start_ns[later]
+        rows, start_ns = self._rows, self._start_ns
+        if self._bound is not None:
+            rest = start_ns < self._bound
+            rows, start_ns = rows[rest], start_ns[rest]
+        if count < len(rows):
+            place = len(rows) - count
+            self._bound = np.partition(start_ns, place)[place]
+            later = np.flatnonzero(start_ns >= self._bound)
+            rows, start_ns = rows[later], start_ns[later]
         order = np.lexsort((rows, ~start_ns))
         self._sorted = np.concatenate([self._sorted, rows[order]])
-        self._rest, self._rest_start_ns = self._rest[~later], self._rest_start_ns[~later]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +73,9 @@ class Matches:
 
     def newest_first(self) -> NewestFirst:
         """Put the traces in order."""
-        return NewestFirst(self.rows, self.scan.traces.start_ns[self.rows])
+        start_ns = self.scan.traces.start_ns
+        is_all = len(self.rows) == len(start_ns)
+        return NewestFirst(self.rows, start_ns if is_all else start_ns[self.rows])
 
     def is_outside(self, row: int) -> bool:
         """Tell whether a matched trace lies outside the time window, as far as it is here."""
@@ -86,23 +92,19 @@ class Matches:
         """What bound the query to the source."""
         return self.pipeline.binder
 
-    def spansets(self, scan: ChunkScan, rows: Sequence[int]) -> Spansets:
-        """Get the spansets of a chunk, of some of its traces at least.
+    def spansets(self, scan: ChunkScan) -> Spansets:
+        """Get the spansets of a chunk, or of a part of it.
 
         Where nothing is said of spansets they are the matched spans; else the pipeline is run once
         more, since groups of all matches would take much more memory than a bit a span.
-
-        Args:
-            rows: of ``traces`` in the source.
         """
         if self.pipeline.plan.tells:
-            wanted = np.zeros(scan.chunk.traces, np.bool_)
-            wanted[np.asarray(rows, np.int64) - scan.chunk.first_trace] = True
-            return self.pipeline.run(scan, wanted)
+            return self.pipeline.run(scan)
         packed = self.packed[scan.chunk.index]
         if isinstance(packed, bool):
             return Spansets(packed, trace_groups(scan))
-        marked = np.unpackbits(packed, count=scan.chunk.spans).view(np.bool_)
+        whole = self.scan.chunks[scan.chunk.index]
+        marked = unpack(packed, scan.chunk.first_span - whole.first_span, scan.chunk.spans)
         return Spansets(marked, trace_groups(scan))
 
 
@@ -132,9 +134,10 @@ def evaluate(scan: SourceScan, plan: SearchPlan, window: TimeRange | None) -> Ma
         )
         if len(rows):
             found.append(rows + chunk.first_trace)
-            packed[chunk.index] = mask if isinstance(mask, bool) else np.packbits(mask)
+            packed[chunk.index] = mask if isinstance(mask, bool) else pack(mask)
     rows = np.concatenate([np.empty(0, np.int64), *found])
-    return Matches(scan=scan, pipeline=pipeline, rows=rows, outside=~inside[rows], packed=packed)
+    outside = np.zeros(len(rows), np.bool_) if window is None else ~inside[rows]
+    return Matches(scan=scan, pipeline=pipeline, rows=rows, outside=outside, packed=packed)
 
 
 def is_inside(traces: SourceTraces, window: TimeRange | None) -> BoolArray:

@@ -140,7 +140,7 @@ class Bounds:
 
     def exclude(self, scan: ChunkScan, comparison: Comparison) -> bool:
         """Tell whether the statistics of the chunk prove that no row satisfies the comparison."""
-        known = scan.of_source.source.statistics(scan.chunk, self.column)
+        known = scan.statistics(self.column)
         if known is None:
             return False
         if known.null_count == scan.chunk.spans:

@@ -22,6 +22,7 @@ from tracestore.query.plan import SearchPlan
 from tracestore.query.scan import SourceScan
 from tracestore.query.source import SpanSource
 from tracestore.query.spansets import Renderer
+from tracestore.query.trace_scan import TraceScan
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +174,9 @@ def summarise(found: Sequence[Found], scope: Scope, spans_per_span_set: int) -> 
         chunk = matches.chunk_of(found[group[0]].row)
         if id(matches) not in bound:
             bound[id(matches)] = BoundMentions(matches.binder, scope.plan.shown)
-        scan = matches.scan.chunk(chunk)
-        renderer = Renderer(scan, bound[id(matches)], spans_per_span_set=spans_per_span_set)
-        spansets = matches.spansets(scan, [found[place].row for place in group])
+        whole = matches.scan.chunk(chunk)
+        renderer = Renderer(whole, bound[id(matches)], spans_per_span_set=spans_per_span_set)
         for place in group:
-            summaries[place] = renderer.summary(found[place].row, spansets)
+            scan = TraceScan(whole, found[place].row)
+            summaries[place] = renderer.summary(scan, matches.spansets(scan))
     return [summaries[place] for place in range(len(found))]

@@ -155,7 +155,8 @@ def matched_traces(
         return np.flatnonzero(span_count > 0) if mask else np.empty(0, np.int64)
     if np.count_nonzero(mask) * 16 < len(mask):
         rows = np.searchsorted(first_span, np.flatnonzero(mask), side="right") - 1
-        return rows[np.diff(rows, prepend=-1) > 0]
+        is_new = np.concatenate([rows[:1] >= 0, rows[1:] > rows[:-1]])
+        return np.compress(is_new, rows)
     marked_up_to = np.cumsum(mask, dtype=np.int32)
     at_end = marked_up_to[first_span + span_count - 1]
     return np.flatnonzero(np.diff(at_end, prepend=np.int32(0)))

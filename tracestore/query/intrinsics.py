@@ -48,7 +48,7 @@ def _texts(array: pa.Array) -> Texts:
 def _numbers(kind: ValueType) -> Callable[[pa.Array], Numbers]:
     def load(array: pa.Array) -> Numbers:
         values, valid = numbers(array), validity(array)
-        return Numbers(kind, values if valid is True else np.where(valid, values, 0), True)
+        return Numbers(kind, values if valid is True else values * valid, True)
 
     return load
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 from tracestore.query.masks import BoolArray, Mask, take, to_array
 from tracestore.query.parts import Domain, IntArray, Operand
 from tracestore.query.scan import ChunkScan, Evaluable
+from tracestore.query.source import ColumnStatistics
 
 ROWS_PER_SLICE = 1 << 18
 
@@ -49,6 +50,9 @@ class JoinedScan(ChunkScan):
 
     def column(self, domain: Domain, name: str) -> pa.Array:
         return self._scan.column(domain, name)
+
+    def statistics(self, column: str) -> ColumnStatistics | None:
+        return self._scan.statistics(column)
 
     def index(self, domain: Domain) -> IntArray:
         """Get for each row that of another domain."""

@@ -38,6 +38,19 @@ def mask_not(mask: Mask) -> Mask:
     return not mask if isinstance(mask, bool) else ~mask
 
 
+def pack(mask: BoolArray) -> npt.NDArray[np.uint8]:
+    """Write an array as bits, the lowest first, as Arrow does."""
+    return np.packbits(mask, bitorder="little")
+
+
+def unpack(bits: npt.NDArray[np.uint8], begin: int, rows: int) -> BoolArray:
+    """Read ``rows`` bits from bit ``begin`` on."""
+    first = begin // 8
+    end = begin + rows
+    found = np.unpackbits(bits[first : -(-end // 8)], bitorder="little").view(np.bool_)
+    return found[begin - 8 * first : end - 8 * first]
+
+
 def settle(mask: Mask) -> Mask:
     """Turn an array that marks all rows or none into a constant. Cost: one early-out scan."""
     if isinstance(mask, bool):

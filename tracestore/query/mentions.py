@@ -121,6 +121,8 @@ class BoundMentions:
                 self.nil_fields.append(BoundNil(bound[0].level, name, sides, owned))
         self.fields.sort(key=lambda field: (field.level, field.name))
         self.service = binder.attribute(Scope.RESOURCE, "service.name")
+        self.service_names: dict[int, str] = {}
+        """By resource, as far as they have been asked for."""
 
 
 def _sides(field: Field) -> list[tuple[int, Field]]:

@@ -90,7 +90,7 @@ class BoundPipeline:
         Raises: InvalidRequestError if a structural operator meets several spansets.
         """
         groups = trace_groups(scan)
-        marked = take(traces, groups.of_span)
+        marked = traces if isinstance(traces, bool) else take(traces, groups.of_span)
         run = _Run(scan, self)
         if marked is False or not run.has_required(groups):
             return Spansets(False, groups)

@@ -24,7 +24,7 @@ from tracestore.query.control import QueryControl
 from tracestore.query.masks import Mask, settle, take
 from tracestore.query.owned import OwnedRows, with_nil_row
 from tracestore.query.parts import Domain, IntArray, Operand
-from tracestore.query.source import Chunk, SpanSource
+from tracestore.query.source import Chunk, ColumnStatistics, SpanSource
 
 TABLE_OF_DOMAIN = {
     Domain.RESOURCE: Table.RESOURCES,
@@ -135,6 +135,7 @@ class ChunkScan:
         self.chunk = chunk
         self.of_source = scan
         self._columns: dict[tuple[Table, str], pa.Array] = {}
+        self._with_nil: dict[tuple[Table, str], pa.Array] = {}
         self._index: dict[Domain, IntArray] = {}
         self._owned: dict[Domain, OwnedRows] = {}
         self.memo: dict[Hashable, Any] = {}
@@ -163,20 +164,39 @@ class ChunkScan:
         table = TABLE_OF_DOMAIN[domain]
         if domain in _PER_SOURCE:
             return self.of_source.column(table, name)
+        if domain not in (Domain.EVENT, Domain.LINK):
+            return self.stored(table, name)
+        if (table, name) not in self._with_nil:
+            self._with_nil[table, name] = with_nil_row(self.stored(table, name))
+        return self._with_nil[table, name]
+
+    def stored(self, table: Table, name: str) -> pa.Array:
+        """Get a column as it is stored, its rows of this chunk."""
         if (table, name) not in self._columns:
-            read = self._read(table, name)
-            is_owned = domain in (Domain.EVENT, Domain.LINK)
-            self._columns[table, name] = with_nil_row(read) if is_owned else read
+            self._columns[table, name] = self._read(table, name)
         return self._columns[table, name]
+
+    def read_ahead(self, table: Table, names: Sequence[str]) -> None:
+        """Read some columns that will be asked for, with one call."""
+        missing = [name for name in names if (table, name) not in self._columns]
+        if missing:
+            scan = self.of_source
+            read = scan.source.read(table, missing, self.chunk, scan.stats)
+            for name, column in zip(missing, read.columns, strict=True):
+                self._columns[table, name] = _one_chunk(column)
 
     def _read(self, table: Table, name: str) -> pa.Array:
         scan = self.of_source
-        return _one_chunk(scan.source.read(table, [name], self.chunk, scan.stats)[name])
+        return _one_chunk(scan.source.read(table, [name], self.chunk, scan.stats).column(0))
+
+    def statistics(self, column: str) -> ColumnStatistics | None:
+        """Get the bounds of a ``spans`` column in this chunk, if the source knows them."""
+        return self.of_source.source.statistics(self.chunk, column)
 
     def owned(self, domain: Domain) -> OwnedRows:
         """Get whose the events (or links) of this chunk are."""
         if domain not in self._owned:
-            owners = numbers(self._read(TABLE_OF_DOMAIN[domain], "span")) - self.chunk.first_span
+            owners = numbers(self.stored(TABLE_OF_DOMAIN[domain], "span")) - self.chunk.first_span
             self._owned[domain] = OwnedRows(owners, self.chunk.spans)
         return self._owned[domain]
 

@@ -18,62 +18,132 @@ from tracestore.model.results import (
     SpanSummary,
     TraceSummary,
 )
-from tracestore.query.columns import numbers
+from tracestore.model.tables import Table
+from tracestore.query.columns import numbers, validity
 from tracestore.query.expressions import Expression
 from tracestore.query.groups import Spansets
 from tracestore.query.masks import BoolArray, Mask
 from tracestore.query.mentions import BoundMentions
 from tracestore.query.parts import Domain, Ids, Lists, Numbers, Operand, Part, Texts
 from tracestore.query.scan import ChunkScan
+from tracestore.query.trace_scan import TraceScan
 
 Rows = npt.NDArray[np.int64]
 _STATUS_ERROR = Status.ERROR.code
 _STATUS_TEXTS = {status.code: status.value for status in Status}
 _KIND_TEXTS = {kind.code: kind.value for kind in Kind}
 NIL_TEXT = "nil"
+_SHOWN_COLUMNS = {
+    Table.TRACES: ["root_service_name", "root_name"],
+    Table.SPANS: ["start_time", "duration", "span_id", "name", "status_code", "resource"],
+}
+"""What is read for every trace that is shown, whatever the query names."""
 
 
 class Renderer:
-    """Makes summaries of traces of one chunk."""
+    """Makes summaries of traces of a chunk.
 
-    def __init__(self, scan: ChunkScan, shown: BoundMentions, *, spans_per_span_set: int) -> None:
-        self._scan = scan
+    What every trace shows is taken out of the columns of the chunk; what the query names is
+    evaluated over the rows of each trace.
+    """
+
+    def __init__(self, chunk: ChunkScan, shown: BoundMentions, *, spans_per_span_set: int) -> None:
+        for table, names in _SHOWN_COLUMNS.items():
+            chunk.read_ahead(table, names)
+        self._chunk = chunk
         self._shown = shown
         self._spans_per_span_set = spans_per_span_set
-        self._operands: dict[Expression, Operand] = {}
-        self._start = numbers(scan.column(Domain.SPAN, "start_time")).view(np.uint64)
+        self._root_service = chunk.column(Domain.TRACE, "root_service_name")
+        self._root_name = chunk.column(Domain.TRACE, "root_name")
+        self._start = numbers(chunk.column(Domain.SPAN, "start_time")).view(np.uint64)
+        self._duration = numbers(chunk.column(Domain.SPAN, "duration"))
+        self._span_id = chunk.column(Domain.SPAN, "span_id")
+        self._name = chunk.column(Domain.SPAN, "name")
+        self._status = chunk.column(Domain.SPAN, "status_code")
+        self._status_code = numbers(self._status)
+        self._resource = numbers(chunk.column(Domain.SPAN, "resource"))
 
-    def summary(self, trace: int, spansets: Spansets) -> TraceSummary:
-        """Summarise a trace.
+    def summary(self, scan: TraceScan, spansets: Spansets) -> TraceSummary:
+        """Summarise a trace of the chunk.
 
         Args:
-            trace: row of ``traces`` in the source.
-            spansets: of the chunk.
+            spansets: of the trace.
         """
-        traces = self._scan.of_source.traces
-        row = trace - self._scan.chunk.first_trace
-        first = int(traces.first_span[trace]) - self._scan.chunk.first_span
-        spans = slice(first, first + int(traces.span_count[trace]))
+        trace, first = scan.chunk.first_trace, scan.chunk.first_span - self._chunk.chunk.first_span
+        traces, row = scan.of_source.traces, trace - self._chunk.chunk.first_trace
         start_ns, end_ns = int(traces.start_ns[trace]), int(traces.end_ns[trace])
+        one = _OneTrace(self, self._shown, scan, first)
         return TraceSummary(
             trace_id=traces.trace_id(trace),
-            root_service_name=self._trace_text("root_service_name", row),
-            root_name=self._trace_text("root_name", row),
+            root_service_name=self._root_service[row].as_py() or "",
+            root_name=self._root_name[row].as_py() or "",
             start_ns=start_ns,
             duration_ns=end_ns - start_ns,
-            span_sets=tuple(self._span_sets(spans, row, spansets)),
-            service_stats=self._service_stats(spans),
+            span_sets=tuple(one.span_sets(spansets)),
+            service_stats=self._service_stats(slice(first, first + scan.chunk.spans)),
         )
 
-    def _trace_text(self, column: str, row: int) -> str:
-        return self._scan.column(Domain.TRACE, column)[row].as_py() or ""
+    def first_spans(self, rows: Rows) -> list[int]:
+        """Choose the spans of a spanset that are shown: the earliest."""
+        order = np.argsort(self._start[rows], kind="stable")[: self._spans_per_span_set]
+        shown: list[int] = rows[order].tolist()
+        return shown
 
-    def _span_sets(self, spans: slice, trace: int, spansets: Spansets) -> Iterator[SpanSet]:
-        matched = np.arange(spans.start, spans.stop)
+    def span(self, row: int, attributes: list[tuple[str, AttributeValue]]) -> SpanSummary:
+        """Show a span of the chunk."""
+        return SpanSummary(
+            span_id=self._span_id[row].as_py(),
+            name=self._name[row].as_py(),
+            start_ns=int(self._start[row]),
+            duration_ns=int(self._duration[row]),
+            attributes=tuple(attributes),
+        )
+
+    def _service_stats(self, spans: slice) -> dict[str, ServiceStats]:
+        failed: BoolArray = self._status_code[spans] == _STATUS_ERROR
+        if self._status.null_count:  # what lies under a null may be anything
+            failed &= validity(self._status.slice(spans.start, len(failed)))
+        resource = self._resource[spans]
+        total = np.bincount(resource)
+        errors = np.bincount(resource[failed], minlength=len(total))
+        named: dict[str, tuple[int, int]] = {}
+        for row in np.flatnonzero(total).tolist():
+            name = self._service_name(row)
+            before = named.get(name, (0, 0))
+            named[name] = (before[0] + int(total[row]), before[1] + int(errors[row]))
+        return {
+            name: ServiceStats(spans=count, errors=errors_of)
+            for name, (count, errors_of) in sorted(named.items())
+        }
+
+    def _service_name(self, resource: int) -> str:
+        known = self._shown.service_names
+        if resource not in known:
+            service = self._shown.service
+            value = value_at(self._chunk.operand(service, service.domain), resource)
+            known[resource] = value if isinstance(value, str) else ""
+        return known[resource]
+
+
+class _OneTrace:
+    """The spansets of one trace; its rows begin at ``first`` in the chunk of the renderer."""
+
+    def __init__(
+        self, renderer: Renderer, shown: BoundMentions, scan: TraceScan, first: int
+    ) -> None:
+        self._renderer = renderer
+        self._shown = shown
+        self._scan = scan
+        self._first = first
+        self._operands: dict[Expression, Operand] = {}
+
+    def span_sets(self, spansets: Spansets) -> Iterator[SpanSet]:
+        """Show the spansets, in order."""
+        matched = np.arange(self._scan.chunk.spans)
         if not isinstance(spansets.marked, bool):
-            matched = matched[spansets.marked[spans]]
+            matched = np.flatnonzero(spansets.marked)
         if not spansets.groups.is_split:
-            yield self._span_set(matched, trace, spansets)
+            yield self._span_set(matched, 0, spansets)
             return
         group = spansets.groups.of_span[matched]
         order = np.argsort(group, kind="stable")
@@ -84,22 +154,14 @@ class Renderer:
             yield self._span_set(matched[begin:end], int(group[begin]), spansets)
 
     def _span_set(self, matched: Rows, group: int, spansets: Spansets) -> SpanSet:
-        order = np.argsort(self._start[matched], kind="stable")[: self._spans_per_span_set]
         said = ((name, value_at(value, group)) for name, value in spansets.groups.attributes)
         return SpanSet(
             matched=len(matched),
-            spans=tuple(self._span(row) for row in matched[order].tolist()),
+            spans=tuple(
+                self._renderer.span(row, self._attributes(row - self._first))
+                for row in self._renderer.first_spans(matched + self._first)
+            ),
             attributes=tuple((name, NIL_TEXT if v is None else v) for name, v in said),
-        )
-
-    def _span(self, row: int) -> SpanSummary:
-        scan = self._scan
-        return SpanSummary(
-            span_id=scan.column(Domain.SPAN, "span_id")[row].as_py(),
-            name=scan.column(Domain.SPAN, "name")[row].as_py(),
-            start_ns=int(self._start[row]),
-            duration_ns=int(numbers(scan.column(Domain.SPAN, "duration"))[row]),
-            attributes=tuple(self._attributes(row)),
         )
 
     def _attributes(self, row: int) -> list[tuple[str, AttributeValue]]:
@@ -130,24 +192,6 @@ class Renderer:
 
     def _row_of(self, bound: Expression, row: int) -> int:
         return row if bound.domain == Domain.SPAN else int(self._scan.index(bound.domain)[row])
-
-    def _service_stats(self, spans: slice) -> dict[str, ServiceStats]:
-        status = self._scan.column(Domain.SPAN, "status_code")[spans]
-        failed: BoolArray = status.fill_null(0).to_numpy() == _STATUS_ERROR
-        resource = self._scan.index(Domain.RESOURCE)[spans]
-        rows, position = np.unique(resource, return_inverse=True)
-        total = np.bincount(position)
-        errors = np.bincount(position, weights=failed).astype(np.int64)
-        named: dict[str, tuple[int, int]] = {}
-        for row, spans_of, errors_of in zip(rows.tolist(), total, errors, strict=True):
-            value = value_at(self._operand(self._shown.service), row)
-            name = value if isinstance(value, str) else ""
-            before = named.get(name, (0, 0))
-            named[name] = (before[0] + int(spans_of), before[1] + int(errors_of))
-        return {
-            name: ServiceStats(spans=count, errors=errors_of)
-            for name, (count, errors_of) in sorted(named.items())
-        }
 
 
 def _at(mask: Mask, row: int) -> bool:

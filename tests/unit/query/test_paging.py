@@ -158,7 +158,7 @@ DAMAGED = CorruptionError("bad page", key="blocks/t/broken/spans.parquet")
 GONE = NotFoundError("no object blocks/t/broken/spans.parquet")
 
 
-@pytest.mark.parametrize("fails_at", range(4))
+@pytest.mark.parametrize("fails_at", range(3))
 @pytest.mark.parametrize(("error", "kind"), [(DAMAGED, CorruptionError), (GONE, UnavailableError)])
 @pytest.mark.parametrize("counted", [False, True])
 def test_what_cannot_be_read_fails_the_query_or_is_named(

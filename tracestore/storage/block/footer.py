@@ -42,6 +42,17 @@ class TableFooter:
     leaves: dict[str, range] = field(repr=False)
     """Parquet columns of each top-level column. Names with dots make a search by path ambiguous."""
 
+    _schemas: dict[tuple[str, ...], pa.Schema] = field(default_factory=dict, repr=False)
+    """Those asked for before: few different ones are."""
+
+    def schema_of(self, columns: tuple[str, ...]) -> pa.Schema:
+        """Get the schema of some columns, in the order given."""
+        known = self._schemas.get(columns)
+        if known is None:
+            known = pa.schema([self.schema.field(name) for name in columns])
+            self._schemas[columns] = known
+        return known
+
     @property
     def rows(self) -> int:
         return self.first_row[-1]

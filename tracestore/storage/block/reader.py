@@ -27,10 +27,15 @@ from tracestore.storage.block.writer import ALIGNED, FILTERS_NAME, table_name
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.layout import block_key
 
+_WHOLE = -1
+"""In place of a row group: all of them, joined."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    array: pa.Array
+    """A column of a row group, as a table of its own: what a search reads one by one."""
+
+    table: pa.Table
     stored_bytes: int
 
 
@@ -95,9 +100,11 @@ class BlockReader:
         missing = [name for name in dict.fromkeys(names) if name not in found]
         if missing:
             found |= self._read(table, missing, row_group, footer)
-        stats.inspected_bytes += sum(found[name].stored_bytes for name in found)
-        schema = pa.schema([footer.schema.field(name) for name in names])
-        return pa.Table.from_arrays([found[name].array for name in names], schema=schema)
+        stats.inspected_bytes += sum(column.stored_bytes for column in found.values())
+        if len(names) == 1:
+            return found[names[0]].table
+        columns = [found[name].table.column(0) for name in names]
+        return pa.Table.from_arrays(columns, schema=footer.schema_of(tuple(names)))
 
     def null_columns(self, table: Table, row_group: int) -> frozenset[str]:
         """Name the columns known to have no value in a row group. Raises: as ``footer``."""
@@ -112,12 +119,33 @@ class BlockReader:
     def _whole_table(
         self, table: Table, names: Sequence[str], footer: TableFooter, stats: QueryStats
     ) -> pa.Table:
-        parts = [self.columns(table, names, group, stats) for group in range(footer.row_groups)]
-        if len(parts) == 1:
-            return parts[0]
-        schema = pa.schema([footer.schema.field(name) for name in names])
-        joined = pa.concat_tables([schema.empty_table(), *parts])
-        return pa.Table.from_arrays([one_array(c) for c in joined.columns], schema=schema)
+        """Read columns of all row groups; joined once, as every query asks for those of traces."""
+        if footer.row_groups == 1:
+            return self.columns(table, names, 0, stats)
+        found: dict[str, _Column] = {}
+        for name in names:
+            column = self._cache.get((self.meta.id, table, _WHOLE, name))
+            if column is not None:
+                found[name] = column
+        stats.inspected_bytes += sum(column.stored_bytes for column in found.values())
+        missing = [name for name in dict.fromkeys(names) if name not in found]
+        if missing:
+            parts = [
+                self.columns(table, missing, group, stats) for group in range(footer.row_groups)
+            ]
+            joined = pa.concat_tables([footer.schema_of(tuple(missing)).empty_table(), *parts])
+            for name in missing:
+                found[name] = self._keep_whole(table, name, one_array(joined.column(name)), footer)
+        columns = [found[name].table.column(0) for name in names]
+        return pa.Table.from_arrays(columns, schema=footer.schema_of(tuple(names)))
+
+    def _keep_whole(self, table: Table, name: str, array: pa.Array, footer: TableFooter) -> _Column:
+        alone = pa.Table.from_arrays([array], schema=footer.schema_of((name,)))
+        size = sum(footer.stored_bytes(group, name) for group in range(footer.row_groups))
+        column = _Column(alone, size)
+        key = (self.meta.id, table, _WHOLE, name)
+        self._cache.put(key, column, array.get_total_buffer_size())
+        return column
 
     def _read(
         self, table: Table, names: list[str], row_group: int, footer: TableFooter
@@ -148,7 +176,8 @@ class BlockReader:
                     f"column {name} of row group {row_group} is not {expected} rows of its type",
                     key=footer.key,
                 )
-            columns[name] = _Column(array, footer.stored_bytes(row_group, name))
+            alone = pa.Table.from_arrays([array], schema=footer.schema_of((name,)))
+            columns[name] = _Column(alone, footer.stored_bytes(row_group, name))
             size = array.get_total_buffer_size()
             self._cache.put((self.meta.id, table, row_group, name), columns[name], size)
         return columns
