@@ -82,7 +82,11 @@ class Groups:
 
         Returns: the new groups with the old attributes, and a place among ``rows`` of each.
         """
-        keys = self.of_span.take(rows).astype(np.int64) * (int(codes.max(initial=0)) + 1) + codes
+        is_all = len(rows) == len(self.of_span)
+        of_row = self.of_span if is_all else self.of_span.take(rows)
+        keys = of_row.astype(np.int64)
+        keys *= int(codes.max(initial=0)) + 1
+        keys += codes
         number, first = number_by_first(keys)
         before = self.of_span[rows[first]]
         if self.is_split:
@@ -91,8 +95,10 @@ class Groups:
             rank[order] = np.arange(len(order), dtype=np.int32)
             number, first, before = rank[number], first[order], before[order]
         attributes = tuple((name, value.spread(before)) for name, value in self.attributes)
-        of_span = np.zeros(len(self.of_span), np.int32)
-        of_span[rows] = number
+        of_span = number
+        if not is_all:
+            of_span = np.zeros(len(self.of_span), np.int32)
+            of_span[rows] = number
         return Groups(len(first), lambda: of_span, attributes), first
 
 

@@ -56,11 +56,14 @@ def number_by_first(keys: Codes) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.
     if largest >= _DENSE_FACTOR * len(keys) + 1024:
         _, keys = np.unique(keys, return_inverse=True)
         largest = int(keys.max(initial=-1))
-    first = np.full(largest + 1, -1, np.int32)
-    first[keys[::-1]] = np.arange(len(keys) - 1, -1, -1, dtype=np.int32)
-    is_first = first[keys] == np.arange(len(keys), dtype=np.int32)
-    number = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
-    return number[first[keys]], np.flatnonzero(is_first)
+    rows = np.arange(len(keys), dtype=np.int32)
+    first = np.empty(largest + 1, np.int32)  # only places of keys are looked at
+    first[keys[::-1]] = rows[::-1]
+    first_of_key = first.take(keys)
+    is_first = first_of_key == rows
+    number = np.cumsum(is_first, dtype=np.int32)
+    number -= 1
+    return number.take(first_of_key), np.flatnonzero(is_first)
 
 
 def _closer(keys: Codes) -> Codes:

@@ -25,7 +25,7 @@ from tracestore.query.columns import numbers
 from tracestore.query.expressions import NEVER, Condition, Constant, Expression
 from tracestore.query.groups import SpansetAttribute, Spansets, TraceGroups
 from tracestore.query.masks import BoolArray, Mask, mask_and, mask_or, settle, take, to_array
-from tracestore.query.numbering import number_by_first, number_values
+from tracestore.query.numbering import Codes, number_by_first, number_values
 from tracestore.query.parts import Domain, Operand
 from tracestore.query.plan import SearchPlan
 from tracestore.query.predicates import mask_operands
@@ -251,15 +251,28 @@ class _Run:
 
     def _group(self, stage: nodes.GroupBy, given: Spansets) -> Spansets:
         rows = given.rows
-        value = self._value(self._bound.expression(stage))
+        expression = self._bound.expression(stage)
+        value = self._value(expression)
         if value.domain == Domain.SPAN:
-            codes = number_values(value.operand.spread(rows), len(rows))
+            is_all = given.marked is True
+            operand = value.operand if is_all else value.operand.spread(rows)
+            codes = number_values(operand, len(rows))
         else:
-            index = self._scan.index(value.domain)[rows]
-            codes = number_values(value.operand, self._scan.rows(value.domain))[index]
+            index = self._scan.index(value.domain)
+            index = index if given.marked is True else index.take(rows)
+            codes = self._codes(expression, value).take(index)
         groups, first = given.groups.split(rows, codes)
         said = (render(stage), self._at(value, rows[first]))
         return Spansets(given.marked, groups.saying((*groups.attributes, said)))
+
+    def _codes(self, expression: Expression, value: _Value) -> Codes:
+        """Number the values of a domain that is not that of spans; once, where sources have it."""
+        if value.domain == Domain.TRACE:
+            return number_values(value.operand, self._scan.rows(value.domain))
+        known = self._scan.of_source.codes
+        if expression not in known:
+            known[expression] = number_values(value.operand, self._scan.rows(value.domain))
+        return known[expression]
 
     def _value(self, expression: Expression) -> _Value:
         domain = expression.domain

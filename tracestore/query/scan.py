@@ -50,7 +50,7 @@ class Evaluable(Protocol):
     def operand(self, scan: ChunkScan) -> Operand: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceTraces:
     """The traces of a source as arrays. Times are unsigned, as OTLP's are."""
 
@@ -61,8 +61,12 @@ class SourceTraces:
     start_ns: npt.NDArray[np.uint64]
     end_ns: npt.NDArray[np.uint64]
 
-    keys: npt.NDArray[np.uint64]
-    """(T,) a number of each ID: equal for equal IDs, and hardly ever for others."""
+    @cached_property
+    def keys(self) -> npt.NDArray[np.uint64]:
+        """(T,) a number of each ID: equal for equal IDs, and hardly ever for others."""
+        words = self.ids.view("<u8").reshape(-1, 2)
+        mixed: npt.NDArray[np.uint64] = words[:, 0] * _MIX ^ words[:, 1]
+        return mixed
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -87,6 +91,8 @@ class SourceScan:
         self._columns: dict[tuple[Table, str], pa.Array] = {}
         self.masks: dict[Evaluable, Mask] = {}
         self.operands: dict[Evaluable, Operand] = {}
+        self.codes: dict[Evaluable, npt.NDArray[np.int64]] = {}
+        """Numbers of values (``numbering.py``) over the rows of a small domain."""
 
     @cached_property
     def filters(self) -> BlockFilters | None:
@@ -105,9 +111,7 @@ class SourceScan:
         table = self.source.read(Table.TRACES, names, None, self.stats)
         column = {name: _one_chunk(table[name]) for name in names}
         raw = np.ascontiguousarray(fixed_bytes(column["trace_id"]))
-        words = raw.view("<u8")
         return SourceTraces(
-            keys=words[:, 0] * _MIX ^ words[:, 1],
             ids=raw.reshape(-1).view("S16"),
             first_span=numbers(column["first_span"]),
             span_count=numbers(column["span_count"]),

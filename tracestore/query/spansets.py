@@ -101,7 +101,7 @@ class Renderer:
 
     def _service_stats(self, spans: slice) -> dict[str, ServiceStats]:
         failed: BoolArray = self._status_code[spans] == _STATUS_ERROR
-        if self._status.null_count:  # what lies under a null may be anything
+        if self._status.null_count and failed.any():  # what lies under a null may be anything
             failed &= validity(self._status.slice(spans.start, len(failed)))
         resource = self._resource[spans]
         total = np.bincount(resource)
