@@ -149,8 +149,9 @@ class Binder:
             case nodes.Unary():
                 return self._negative(node.operand)
             case nodes.Logical():
-                parts = [self._condition(operand) for operand in node.operands]
-                return all_of(parts) if node.operator == Operator.AND else any_of(parts)
+                is_all = node.operator == Operator.AND
+                parts = list(self._until(NEVER if is_all else ALWAYS, node.operands))
+                return all_of(parts) if is_all else any_of(parts)
             case nodes.Exists():
                 return self._exists(node)
             case nodes.OneOf():
@@ -161,6 +162,16 @@ class Binder:
             sides = (self._expression(node.left), self._expression(node.right))
             return Calculate(sides, node.operator)
         return self._comparison(node)
+
+    def _until(
+        self, final: Condition, operands: Sequence[nodes.FieldExpression]
+    ) -> Iterator[Condition]:
+        """Bind operands until one decides, so that absence in many sources costs little."""
+        for operand in operands:
+            bound = self._condition(operand)
+            yield bound
+            if bound is final:
+                return
 
     def _field(self, field: names.Field) -> Expression:
         if field is names.Intrinsic.PARENT:

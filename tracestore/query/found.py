@@ -21,6 +21,7 @@ from tracestore.query.pipeline import BoundPipeline
 from tracestore.query.plan import SearchPlan
 from tracestore.query.scan import SourceScan
 from tracestore.query.source import SpanSource
+from tracestore.query.span_local import Holders, find_holders
 from tracestore.query.spansets import Renderer
 from tracestore.query.trace_scan import TraceScan
 
@@ -85,6 +86,10 @@ class Scope:
     def _split(self) -> SplitTraces:
         return split_traces(self._near)
 
+    @property
+    def _split_inside(self) -> SplitTraces:
+        return self._split if self.window is None else self._split.inside(self.window)
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add the time of what is done to a stage."""
@@ -95,18 +100,28 @@ class Scope:
 
     def split_candidates(self) -> SplitTraces:
         """Find the traces that may match as a whole although no part inside the window matches."""
-        outside = [scan for scan in self._near if scan not in self.inside]
-        if not self.plan.needs_whole_trace:
-            outside = [scan for scan in outside if self._may_match(scan)]
-        if not (outside or (self.plan.needs_whole_trace and len(self._near) > 1)):
-            return split_traces([])
-        split = self._split if self.window is None else self._split.inside(self.window)
         if self.plan.needs_whole_trace:
-            return split
-        touched = np.zeros(len(split), np.bool_)
-        for scan in outside:
-            touched |= np.isin(split.keys, scan.traces.keys)
-        return split.where(touched)
+            return self._split_holding()
+        inside = set(self.inside)
+        outside = [scan for scan in self._near if scan not in inside and self._may_match(scan)]
+        return self._split_inside.touching(outside) if outside else split_traces([])
+
+    def _split_holding(self) -> SplitTraces:
+        """Find the traces whose parts, together, may have all spans that a match needs."""
+        groups = self._holders.groups
+        if len(self._near) < 2 or not all(groups):
+            return split_traces([])
+        split = self._split_inside
+        for scans in groups:
+            if len(scans) < len(self._near):
+                split = split.touching(scans)
+        return split
+
+    @cached_property
+    def _holders(self) -> Holders:
+        if len(self._near) < 2 or not self.plan.needs_whole_trace:
+            return Holders()
+        return find_holders(self._near, self.plan)
 
     def _may_match(self, scan: SourceScan) -> bool:
         return not BoundPipeline(scan, self.plan).is_never
@@ -114,7 +129,8 @@ class Scope:
     def evaluate(self, scan: SourceScan) -> Matches | None:
         """Evaluate a source inside the window; leaves out traces that lie wholly outside of it."""
         with self.stage("evaluate"):
-            matches = evaluate(scan, self.plan, self.window)
+            is_unable = scan in self._holders.unable
+            matches = None if is_unable else evaluate(scan, self.plan, self.window)
         if matches is None:
             self.explanation.pruned += 1
             self.stats.pruned_blocks += not scan.source.is_live

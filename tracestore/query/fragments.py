@@ -147,6 +147,11 @@ class SplitTraces:
         found: npt.NDArray[np.bool_] = self.keys[places] == keys
         return found
 
+    def touching(self, scans: Sequence[SourceScan]) -> SplitTraces:
+        """Take those of which one of some sources has a part."""
+        keys = np.concatenate([np.empty(0, np.uint64), *(scan.traces.keys for scan in scans)])
+        return self.where(np.isin(self.keys, keys))
+
     def where(self, mask: npt.NDArray[np.bool_]) -> SplitTraces:
         """Take some of them."""
         return SplitTraces(
@@ -165,7 +170,7 @@ class SplitTraces:
 def split_traces(scans: Sequence[SourceScan]) -> SplitTraces:
     """Find the traces that may have spans in more than one of the sources.
 
-    Cost: a sort of 8 B a trace over all sources.
+    Cost: a sort of 8 B a trace over all sources, for a moment 40 B a trace.
     """
     keys = np.concatenate([np.empty(0, np.uint64), *(scan.traces.keys for scan in scans)])
     distinct, counts = np.unique(keys, return_counts=True)
@@ -174,13 +179,13 @@ def split_traces(scans: Sequence[SourceScan]) -> SplitTraces:
     start_ns = np.full(len(repeated), TIME_MAX, np.uint64)
     end_ns = np.zeros(len(repeated), np.uint64)
     found = SplitTraces(keys=repeated, ids=ids, start_ns=start_ns, end_ns=end_ns)
-    if len(repeated) == 0:
-        return found
-    for scan in scans:
-        traces = scan.traces
-        rows = np.flatnonzero(found.contain(traces.keys))
-        places = np.searchsorted(repeated, traces.keys[rows])
-        ids[places] = traces.ids[rows]
-        start_ns[places] = np.minimum(start_ns[places], traces.start_ns[rows])
-        end_ns[places] = np.maximum(end_ns[places], traces.end_ns[rows])
+    rows = np.flatnonzero(found.contain(keys))
+    if len(rows):
+        # all sources at once: there may be a thousand of them with a few traces each
+        places = np.searchsorted(repeated, keys[rows])
+        ids[places] = np.concatenate([scan.traces.ids for scan in scans])[rows]
+        starts = np.concatenate([scan.traces.start_ns for scan in scans])[rows]
+        ends = np.concatenate([scan.traces.end_ns for scan in scans])[rows]
+        np.minimum.at(start_ns, places, starts)
+        np.maximum.at(end_ns, places, ends)
     return found

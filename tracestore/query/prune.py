@@ -52,11 +52,13 @@ def may_match(known: ColumnFilter, comparison: Operator, literal: Literal) -> bo
     if known.rows == 0:
         return False
     if literal.type == ValueType.STRING:
+        if comparison == Operator.EQ:
+            assert isinstance(literal.value, str)
+            return _may_contain(known, literal.value)
         if known.listed is not None and known.type == AttributeType.STRING:
             values = known.listed.field("value")
             return bool(mask_entries(values, comparison, literal).any())
-        assert isinstance(literal.value, str)
-        return comparison != Operator.EQ or _may_contain(known, literal.value)
+        return True
     if comparison == Operator.EQ and not _may_contain(known, literal.value):
         return False
     return not is_excluded(known.minimum, known.maximum, comparison, literal.value)
@@ -78,6 +80,8 @@ def holds(default: str | int, comparison: Operator, literal: Literal) -> bool:
     if isinstance(default, str):
         if literal.type != ValueType.STRING:
             return False
+        if comparison == Operator.EQ:
+            return default == literal.value
         return bool(mask_entries(pa.array([default]), comparison, literal)[0])
     if comparison == Operator.NE:
         return default != literal.value

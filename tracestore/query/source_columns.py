@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+
+import pyarrow as pa
 
 from traceql.attributes import SERVICE_NAME, Scope
 from tracestore.model.tables import (
@@ -34,6 +35,10 @@ class SourceColumns:
 
     def __init__(self, scan: SourceScan) -> None:
         self.scan = scan
+        self._columns: dict[Scope, dict[str, Columns]] = {}
+        """By scope, as they are asked for."""
+        self._overflow_keys: dict[Scope, frozenset[str] | None] = {}
+        """Keys in the overflow columns; None: unknown, any key may be there."""
 
     def attribute(self, scope: Scope, key: str) -> Attribute:
         """Bind a key of one scope to its columns; without any it is nil."""
@@ -41,22 +46,22 @@ class SourceColumns:
         return Attribute(
             DOMAIN_OF_SCOPE[scope],
             key,
-            self._by_scope[scope].get(key, ()),
+            self._columns_of(scope).get(key, ()),
             overflow_name(STORED_SCOPE[scope]) if self._may_overflow(scope, key) else None,
             absent_text="" if is_service else None,
         )
 
     def of_types(self, *types: AttributeType) -> Iterator[tuple[Scope, Attribute]]:
         """Walk over the columns of some types: attributes of one column, without overflow."""
-        for scope, by_key in self._by_scope.items():
-            for key, columns in by_key.items():
+        for scope in STORED_SCOPE:
+            for key, columns in self._columns_of(scope).items():
                 for kind, name in columns:
                     if kind in types:
                         yield scope, Attribute(DOMAIN_OF_SCOPE[scope], key, ((kind, name),), None)
 
     def own_columns(self, scope: Scope, key: str) -> Attribute:
         """Bind a key to its columns, without what may be in the overflow column."""
-        columns = self._by_scope[scope].get(key, ())
+        columns = self._columns_of(scope).get(key, ())
         return Attribute(DOMAIN_OF_SCOPE[scope], key, columns, None)
 
     def may_overflow(self, scope: Scope, types: frozenset[str]) -> bool:
@@ -69,29 +74,27 @@ class SourceColumns:
             return True
         return any(not types.isdisjoint(known) for known in filters.overflow(stored).values())
 
-    @cached_property
-    def _by_scope(self) -> dict[Scope, dict[str, Columns]]:
-        found: dict[Scope, dict[str, Columns]] = {}
-        for scope, stored in STORED_SCOPE.items():
-            of_scope = found.setdefault(scope, {})
-            for column in attribute_columns(self.scan.source.schema(TABLE_OF_SCOPE[stored])):
-                known = of_scope.get(column.key, ())
-                of_scope[column.key] = (*known, (column.type, column.name))
+    def _columns_of(self, scope: Scope) -> dict[str, Columns]:
+        found = self._columns.get(scope)
+        if found is None:
+            found = self._columns[scope] = {}
+            for column in attribute_columns(self._schema(scope)):
+                known = found.get(column.key, ())
+                found[column.key] = (*known, (column.type, column.name))
         return found
 
-    @cached_property
-    def _overflow_keys(self) -> dict[Scope, frozenset[str] | None]:
-        """Keys in the overflow columns; None: unknown, any key may be there."""
-        filters = self.scan.filters
-        found: dict[Scope, frozenset[str] | None] = {}
-        for scope, stored in STORED_SCOPE.items():
-            schema = self.scan.source.schema(TABLE_OF_SCOPE[stored])
-            if overflow_name(stored) not in schema.names:
-                found[scope] = frozenset()
-            else:
-                found[scope] = None if filters is None else frozenset(filters.overflow(stored))
-        return found
+    def _schema(self, scope: Scope) -> pa.Schema:
+        return self.scan.source.schema(TABLE_OF_SCOPE[STORED_SCOPE[scope]])
 
     def _may_overflow(self, scope: Scope, key: str) -> bool:
+        if scope not in self._overflow_keys:
+            self._overflow_keys[scope] = self._read_overflow_keys(scope)
         keys = self._overflow_keys[scope]
         return keys is None or key in keys
+
+    def _read_overflow_keys(self, scope: Scope) -> frozenset[str] | None:
+        stored = STORED_SCOPE[scope]
+        if overflow_name(stored) not in self._schema(scope).names:
+            return frozenset()
+        filters = self.scan.filters
+        return None if filters is None else frozenset(filters.overflow(stored))
