@@ -68,8 +68,10 @@ def numbers(array: pa.Array) -> npt.NDArray[Any]:
     """View the values of a column of fixed width; arbitrary where null. Booleans are copied."""
     dtype = _DTYPES.get(array.type.id)
     if dtype is None:
-        filled: npt.NDArray[Any] = array.fill_null(False).to_numpy(zero_copy_only=False)
-        return filled
+        assert pa.types.is_boolean(array.type)
+        if len(array) == 0:
+            return np.empty(0, np.bool_)
+        return unpack(np.frombuffer(array.buffers()[1], np.uint8), array.offset, len(array))
     if len(array) == 0:
         return np.empty(0, dtype)
     return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)

@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from tracestore.query.masks import BoolArray, Mask, mask_and, settle, to_array
+from tracestore.query.masks import BoolArray, Mask, count_before, mask_and, settle, to_array
 from tracestore.query.numbering import Codes, number_by_first
 from tracestore.query.parts import Operand
 
@@ -159,10 +159,8 @@ def matched_traces(
     """
     if isinstance(mask, bool):
         return np.flatnonzero(span_count > 0) if mask else np.empty(0, np.int64)
-    if np.count_nonzero(mask) * 16 < len(mask):
+    if np.count_nonzero(mask) * 64 < len(mask) or len(first_span) == 0:
         rows = np.searchsorted(first_span, np.flatnonzero(mask), side="right") - 1
-        is_new = np.concatenate([rows[:1] >= 0, rows[1:] > rows[:-1]])
-        return np.compress(is_new, rows)
-    marked_up_to = np.cumsum(mask, dtype=np.int32)
-    at_end = marked_up_to[first_span + span_count - 1]
-    return np.flatnonzero(np.diff(at_end, prepend=np.int32(0)))
+        return np.compress(np.diff(rows, prepend=-1) > 0, rows)
+    before = count_before(mask, np.append(first_span, first_span[-1] + span_count[-1]))
+    return np.flatnonzero(before[1:] > before[:-1])

@@ -106,11 +106,13 @@ class Renderer:
         resource = self._resource[spans]
         total = np.bincount(resource)
         errors = np.bincount(resource[failed], minlength=len(total))
+        used = np.flatnonzero(total)
+        counts = zip(used.tolist(), total[used].tolist(), errors[used].tolist(), strict=True)
         named: dict[str, tuple[int, int]] = {}
-        for row in np.flatnonzero(total).tolist():
+        for row, count, errors_of in counts:
             name = self._service_name(row)
             before = named.get(name, (0, 0))
-            named[name] = (before[0] + int(total[row]), before[1] + int(errors[row]))
+            named[name] = (before[0] + count, before[1] + errors_of)
         return {
             name: ServiceStats(spans=count, errors=errors_of)
             for name, (count, errors_of) in sorted(named.items())
