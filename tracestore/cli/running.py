@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tracestore.cli.failure import describe, is_answer
+from tracestore.cli.memory import tune_process
 from tracestore.errors import SettingsError
 from tracestore.settings.load import LoadedSettings
 from tracestore.settings.tree import Settings
@@ -36,6 +37,7 @@ def run_foreground(
     """
     server = loaded.settings.server
     configure_logging(level=server.log_level, log_format=server.log_format)
+    tune_process()
     for warning in loaded.warnings:
         log.warning(warning)
     try:
