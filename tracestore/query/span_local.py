@@ -6,12 +6,13 @@ of a trace are another thing of a part than of the whole.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from traceql import nodes
-from traceql.operators import Operator
-from traceql.values import Bool
+from traceql.attributes import SERVICE_NAME, Attribute, Intrinsic
+from traceql.operators import ARITHMETIC, Operator
+from traceql.values import Bool, String
 from traceql.walk import fields_of
 from tracestore.query.bind import Binder
 from tracestore.query.expressions import NEVER
@@ -41,6 +42,29 @@ def span_local(node: nodes.FieldExpression) -> nodes.FieldExpression:
     return _ANY_SPAN if any(map(needs_whole_trace, fields_of(node))) else node
 
 
+def asked_of_others(node: nodes.FieldExpression) -> Iterator[nodes.FieldExpression]:
+    """Yield what a filter asks of a parent or of the root, which are spans of the trace too.
+
+    What is yielded can be true in a source only if the source holds such a span.
+    """
+    if isinstance(node, nodes.Logical) and node.operator is Operator.AND:
+        for operand in node.operands:
+            yield from asked_of_others(operand)
+    if not isinstance(node, nodes.Binary) or not isinstance(node.left, nodes.Reference):
+        return
+    asked, wanted = node.left.field, node.right
+    if not isinstance(wanted, nodes.Literal) or node.operator in ARITHMETIC:
+        return
+    if isinstance(asked, Attribute) and asked.of_parent:
+        yield node
+    # without a root, its name reads as the empty text
+    elif node.operator is Operator.EQ and wanted.value != String(""):
+        if asked is Intrinsic.ROOT_NAME:
+            yield replace(node, left=nodes.Reference(Intrinsic.NAME))
+        elif asked is Intrinsic.ROOT_SERVICE_NAME:
+            yield replace(node, left=nodes.Reference(SERVICE_NAME))
+
+
 @dataclass(frozen=True, slots=True)
 class Holders:
     """Which sources may hold the spans that a trace needs, whole, to match."""
@@ -59,6 +83,10 @@ def find_holders(scans: Sequence[SourceScan], plan: SearchPlan) -> Holders:
     """
     filters = plan.fetch.filters
     groups = [[span_local(filters[n].filter.expression) for n in group] for group in plan.required]
+    for required in plan.required:
+        if len(required) == 1:
+            asked = asked_of_others(filters[required[0]].filter.expression)
+            groups += [[each] for each in asked]
     groups = [group for group in groups if _ANY_SPAN not in group]
     found = Holders([[] for _ in groups])
     if not groups:
