@@ -93,9 +93,11 @@ def test_a_partial_second_version_says_so() -> None:
 
     body = json.loads(render_v2_json(answer))
 
-    assert {
-        key: body[key] for key in ("metrics", "status", "message")
-    } == {"metrics": {"inspectedBytes": "300"}, "status": "PARTIAL", "message": "too large"}
+    assert {key: body[key] for key in ("metrics", "status", "message")} == {
+        "metrics": {"inspectedBytes": "300"},
+        "status": "PARTIAL",
+        "message": "too large",
+    }
     assert render_v2_protobuf(answer).endswith(b"\x12\x03\x08\xac\x02\x18\x01\x22\x09too large")
 
 
