@@ -11,7 +11,7 @@ from tracestore.cli.screen import Cell, Column, Ink, Screen
 from tracestore.client.found import Found
 from tracestore.client.request import SORTS, SearchRequest
 from tracestore.client.store import Store
-from tracestore.client.words import counted, duration_words, time_words
+from tracestore.model.words import counted, duration_words, time_words
 
 USAGE = f"""\
 usage: tracestore query ['{{ … }}'] [flags]

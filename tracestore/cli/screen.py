@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TextIO
 
-from tracestore.client.words import printable
+from tracestore.model.words import printable
 
 ELLIPSIS = "…"
 FALLBACK_COLUMNS = 100

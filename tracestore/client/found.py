@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tracestore.client.any_value import Value, read_attributes
+from tracestore.codec.any_value_json import Value, read_attributes
 from tracestore.errors import UnavailableError
 from tracestore.model.ids import parse_trace_id
 from tracestore.model.times import MILLISECOND_NS

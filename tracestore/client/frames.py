@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tracestore.client.any_value import Value
 from tracestore.client.found import Found
+from tracestore.codec.any_value_json import Value
 from tracestore.errors import InvalidRequestError
 
 if TYPE_CHECKING:

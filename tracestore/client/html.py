@@ -7,7 +7,7 @@ from html import escape
 
 from tracestore.client.found import Found
 from tracestore.client.trace import Trace
-from tracestore.client.words import counted, duration_words, time_words
+from tracestore.model.words import counted, duration_words, time_words
 
 ROWS_MAX = 200
 """Rows that are shown; frames have them all."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 
 from tracestore.cli.screen import Screen
-from tracestore.cli.trace import DEPTH_MAX, show_tree
-from tracestore.client.trace import Trace, TraceSpan
+from tracestore.cli.trace import show_tree
+from tracestore.client.trace import Trace
+from tracestore.codec.trace_text import DEPTH_MAX
+from tracestore.codec.trace_tree import TraceSpan
 
 
 def a_span(name: str, parent: str = "", start_ms: int = 0, **fields: str) -> TraceSpan:

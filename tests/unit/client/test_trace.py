@@ -7,8 +7,9 @@ import json
 import pytest
 from support.otlp import EPOCH_NS, request, span
 
-from tracestore.client.trace import Trace, TraceSpan, arrange, read_trace
+from tracestore.client.trace import Trace, read_trace
 from tracestore.codec.trace_json import TraceAnswer, empty_trace, parse_trace, render_v2_json
+from tracestore.codec.trace_tree import TraceSpan, arrange
 from tracestore.errors import UnavailableError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracestore.client.words import counted, duration_words, printable, time_words
+from tracestore.model.words import counted, duration_words, printable, time_words
 
 
 @pytest.mark.parametrize(
