@@ -1,7 +1,7 @@
 """Query strings -> values, with Tempo's own words for what is wrong with them.
 
 Pure: no request object, no clock; ``now_s`` is passed in. An empty parameter counts as absent.
-Source: wire contract, sections 5.1, 5.2, 5.5, 7.1 and 8.1.
+Source: wire contract, sections 5.1, 5.2, 5.5 and 8.1.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ _PROMETHEUS_DURATION = re.compile(
 _PROMETHEUS_UNIT_MS = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1000, 1)
 _UINT32_MAX = (1 << 32) - 1
 _INT64_MAX = (1 << 63) - 1
-_MODES = ("all", "ingesters", "blocks", "external")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +74,9 @@ def parse_search(query: Mapping[str, str], settings: QuerySettings, *, now_s: in
         max_duration_ns=max_duration_ns,
         tags=parse_tags(query.get("tags", "")),
         sort=_parse_sort(query),
-        count=_parse_flag(query, "count"),
+        count=parse_flag(query, "count"),
         cursor=query.get("cursor", ""),
-        explain=_parse_flag(query, "explain"),
+        explain=parse_flag(query, "explain"),
         allow_partial=_parse_partial(query),
     )
 
@@ -89,7 +88,8 @@ def _parse_sort(query: Mapping[str, str]) -> Sort:
     return Sort(text)
 
 
-def _parse_flag(query: Mapping[str, str], name: str) -> bool:
+def parse_flag(query: Mapping[str, str], name: str) -> bool:
+    """Read ``true`` or ``false``, false if absent. Raises: InvalidRequestError."""
     text = query.get(name, "")
     if text not in ("", "true", "false"):
         raise InvalidRequestError(f"invalid {name}: expected true or false, got {text}")
@@ -101,23 +101,6 @@ def _parse_partial(query: Mapping[str, str]) -> bool:
     if text not in ("", "allow", "deny"):
         raise InvalidRequestError(f"invalid partial: expected allow or deny, got {text}")
     return text == "allow"
-
-
-def parse_trace_by_id(query: Mapping[str, str]) -> TimeRange | None:
-    """Read the parameters of the trace-by-ID routes. Raises: InvalidRequestError.
-
-    Returns: the window that a part of the trace must touch; None: all time.
-    """
-    mode = query.get("mode", "")
-    if mode and mode not in _MODES:
-        raise InvalidRequestError(f"invalid value for mode {mode}")
-    for name in ("q", "span_pruning"):
-        if query.get(name):
-            raise InvalidRequestError(f"parameter {name} is not supported yet")
-    start_s, end_s = parse_seconds_range(query)
-    if not end_s:
-        return None
-    return TimeRange(start_ns=start_s * SECOND_NS, end_ns=(end_s + 1) * SECOND_NS)
 
 
 def check_expression_size(expression: str, settings: QuerySettings) -> None:

@@ -77,12 +77,15 @@ class _Search:
         plan = plan_query(text)
         result = search.search(sources, plan, wanted_of(params, text, self.reach_ns), control)
         self.count_inspected(result.stats)
-        render = render_search_json
-        if self.encoding is Encoding.PROTOBUF:
-            render = render_search_protobuf
+        is_protobuf = self.encoding is Encoding.PROTOBUF
+        render = render_search_protobuf if is_protobuf else render_search_json
         body = render(result, span_sets=bool(params.query))
         headers = {MISSING_HEADER: ",".join(result.missing)} if result.missing else {}
-        answer = Answer(body=body, media_type=self.encoding, headers=headers)
+        answer = Answer(
+            body=body,
+            media_type=Encoding.PROTOBUF if is_protobuf else Encoding.JSON,
+            headers=headers,
+        )
         return packed(answer, gzipped=self.gzipped)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from fastapi import Request
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+from opentelemetry.proto.trace.v1 import trace_pb2
 
 from tracestore.api.app import Answer, Routes, accepts_gzip, packed, text
 from tracestore.api.negotiate import Encoding, negotiate
-from tracestore.api.params import parse_trace_by_id
+from tracestore.api.trace_params import TraceFormat, TraceParams, parse_trace_by_id
 from tracestore.api.watch import while_connected
 from tracestore.codec.trace_json import (
     TraceAnswer,
@@ -21,16 +22,27 @@ from tracestore.codec.trace_json import (
     render_v1_protobuf,
     render_v2_json,
     render_v2_protobuf,
+    trace_json,
 )
+from tracestore.codec.trace_llm import render_llm_json
+from tracestore.codec.trace_prune import keep_spans, spans_of
+from tracestore.codec.trace_text import render_trace_text
+from tracestore.codec.trace_tree import read_spans
 from tracestore.model.ids import SINGLE_TENANT, TraceId, parse_trace_id
-from tracestore.model.times import TimeRange
 from tracestore.query.control import QueryControl
 from tracestore.query.source import SpanSource
 from tracestore.query.trace_by_id import TraceFound, find_trace
+from tracestore.query.trace_filter import matched_spans, plan_filter
 from tracestore.services.querier.service import Operation, Querier
 
-Render = Callable[[TraceFound | None, int], Answer]
-"""The trace and the size limit -> the answer."""
+FILTERED = "Trace filtered, only a subset of spans matching the filter is returned"
+
+
+class Version(IntEnum):
+    """Of the route."""
+
+    V1 = 1
+    V2 = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,21 +58,19 @@ class TraceRoutes:
 
     async def get_v1(self, request: Request) -> Answer:
         """Answer with the trace; 404 without a body if there is none."""
-        render = answer_v1_protobuf if _wants_protobuf(request) else answer_v1_json
-        return await self._run(request, render)
+        return await self._run(request, Version.V1)
 
     async def get_v2(self, request: Request) -> Answer:
         """Answer with the trace in an envelope, an empty one if there is none: never 404."""
-        render = answer_v2_protobuf if _wants_protobuf(request) else answer_v2_json
-        return await self._run(request, render)
+        return await self._run(request, Version.V2)
 
-    async def _run(self, request: Request, render: Render) -> Answer:
-        trace_id = parse_trace_id(request.path_params["traceID"])
+    async def _run(self, request: Request, version: Version) -> Answer:
         lookup = _Lookup(
-            trace_id=trace_id,
-            time_range=parse_trace_by_id(request.query_params),
+            trace_id=parse_trace_id(request.path_params["traceID"]),
+            params=parse_trace_by_id(request.query_params, self.querier.settings),
+            version=version,
+            encoding=negotiate(request),
             bytes_max=self.querier.settings.max_trace_bytes,
-            render=render,
             gzipped=accepts_gzip(request),
         )
         return await while_connected(
@@ -76,66 +86,75 @@ class _Lookup:
     """One request, ready to be evaluated in a pool thread."""
 
     trace_id: TraceId
-    time_range: TimeRange | None
+    params: TraceParams
+    version: Version
+    encoding: Encoding
     bytes_max: int
-    render: Render
     gzipped: bool
 
     def evaluate(self, sources: Sequence[SpanSource], control: QueryControl) -> Answer:
-        window = self.time_range
+        window = self.params.time_range
         inside = [s for s in sources if window is None or window.overlaps(s.start_ns, s.end_ns)]
         found = find_trace(inside, self.trace_id, control)
-        return packed(self.render(found, self.bytes_max), gzipped=self.gzipped)
+        if self.version is Version.V1:
+            answer = answer_v1(found, self.bytes_max, self.encoding)
+        else:
+            answer = self._answer_v2(found, control)
+        return packed(answer, gzipped=self.gzipped)
+
+    def _answer_v2(self, found: TraceFound | None, control: QueryControl) -> Answer:
+        envelope = self._envelope(found, control)
+        if self.params.format is TraceFormat.TEXT:
+            return _text_answer(self.trace_id.hex(), envelope)
+        if self.params.format is TraceFormat.NEGOTIATED:
+            if self.encoding is Encoding.PROTOBUF:
+                return Answer(body=render_v2_protobuf(envelope), media_type=Encoding.PROTOBUF)
+            if self.encoding is Encoding.LLM:
+                return Answer(body=render_llm_json(envelope), media_type=Encoding.LLM.media_type)
+        return Answer(body=render_v2_json(envelope), media_type=Encoding.JSON)
+
+    def _envelope(self, found: TraceFound | None, control: QueryControl) -> TraceAnswer:
+        plan = plan_filter(self.params.query) if self.params.query else None
+        if found is None:
+            return TraceAnswer(trace=empty_trace())
+        trace, messages = parse_trace(found.otlp), []
+        if plan is not None:
+            matched = matched_spans(found.tables, plan, control)
+            # the IDs as they were sent: the trace above has shared ones repaired, in the same order
+            sent = spans_of(trace_pb2.TracesData.FromString(found.otlp))
+            marked = [p for p, span in enumerate(sent) if (span.span_id, span.kind) in matched]
+            trace = keep_spans(trace, marked, self.params.kept)
+            if sum(1 for _ in spans_of(trace)) < found.spans:
+                messages.append(FILTERED)
+        if self.bytes_max and trace.ByteSize() > self.bytes_max:
+            keep_first_bytes(trace, self.bytes_max)
+            messages.append(
+                f"Trace exceeds maximum size of {self.bytes_max} bytes, a partial trace is returned"
+            )
+        return TraceAnswer(
+            trace=trace,
+            inspected_bytes=found.inspected_bytes,
+            partial=bool(messages),
+            message="; ".join(messages),
+        )
 
 
-def answer_v1_json(found: TraceFound | None, bytes_max: int) -> Answer:
-    """Make the first version's answer in JSON."""
-    return _answer_v1(found, bytes_max, render_v1_json, Encoding.JSON)
-
-
-def answer_v1_protobuf(found: TraceFound | None, bytes_max: int) -> Answer:
-    """Make the first version's answer in protobuf."""
-    return _answer_v1(found, bytes_max, render_v1_protobuf, Encoding.PROTOBUF)
-
-
-def answer_v2_json(found: TraceFound | None, bytes_max: int) -> Answer:
-    """Make the second version's answer in JSON."""
-    return Answer(body=render_v2_json(_envelope(found, bytes_max)), media_type=Encoding.JSON)
-
-
-def answer_v2_protobuf(found: TraceFound | None, bytes_max: int) -> Answer:
-    """Make the second version's answer in protobuf."""
-    body = render_v2_protobuf(_envelope(found, bytes_max))
-    return Answer(body=body, media_type=Encoding.PROTOBUF)
-
-
-def _wants_protobuf(request: Request) -> bool:
-    return negotiate(request) is Encoding.PROTOBUF
-
-
-def _answer_v1(
-    found: TraceFound | None,
-    bytes_max: int,
-    render: Callable[[TracesData], bytes],
-    encoding: Encoding,
-) -> Answer:
+def answer_v1(found: TraceFound | None, bytes_max: int, encoding: Encoding) -> Answer:
+    """Make the first version's answer."""
     if found is None:
         return Answer(status=404, media_type=None)
     if bytes_max and len(found.otlp) > bytes_max:
         return text(f"trace exceeds max size (max bytes: {bytes_max})", 422)
-    return Answer(body=render(parse_trace(found.otlp)), media_type=encoding)
-
-
-def _envelope(found: TraceFound | None, bytes_max: int) -> TraceAnswer:
-    if found is None:
-        return TraceAnswer(trace=empty_trace())
     trace = parse_trace(found.otlp)
-    if not bytes_max or len(found.otlp) <= bytes_max:
-        return TraceAnswer(trace=trace, inspected_bytes=found.inspected_bytes)
-    keep_first_bytes(trace, bytes_max)
-    return TraceAnswer(
-        trace=trace,
-        inspected_bytes=found.inspected_bytes,
-        partial=True,
-        message=f"Trace exceeds maximum size of {bytes_max} bytes, a partial trace is returned",
-    )
+    if encoding is Encoding.PROTOBUF:
+        return Answer(body=render_v1_protobuf(trace), media_type=encoding)
+    return Answer(body=render_v1_json(trace), media_type=encoding.media_type)
+
+
+def _text_answer(trace_id: str, envelope: TraceAnswer) -> Answer:
+    spans = list(read_spans({"resourceSpans": trace_json(envelope.trace)}))
+    if spans:
+        return text(render_trace_text(trace_id, spans, envelope.message))
+    if envelope.message:
+        return text(f"trace {trace_id}: no span of it matches\n")
+    return text(f"trace {trace_id} is not there\n", 404)

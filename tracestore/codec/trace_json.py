@@ -11,12 +11,12 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from tracestore.codec.trace_prune import spans_of
 from tracestore.codec.wire import encode_bytes, encode_number, encode_text
 
 _KIND = {number: name for name, number in trace_pb2.Span.SpanKind.items()}
@@ -83,7 +83,7 @@ def render_v1_protobuf(trace: trace_pb2.TracesData) -> bytes:
 
 def render_v1_json(trace: trace_pb2.TracesData) -> bytes:
     """Write the first version's JSON, whose top-level key is ``batches``."""
-    return _dump({"batches": _trace_json(trace)} if trace.resource_spans else {})
+    return _dump({"batches": trace_json(trace)} if trace.resource_spans else {})
 
 
 def render_v2_protobuf(answer: TraceAnswer) -> bytes:
@@ -95,7 +95,7 @@ def render_v2_protobuf(answer: TraceAnswer) -> bytes:
 
 def render_v2_json(answer: TraceAnswer) -> bytes:
     """Write the second version's JSON."""
-    resource_spans = _trace_json(answer.trace)
+    resource_spans = trace_json(answer.trace)
     body: Json = {
         "trace": {"resourceSpans": resource_spans} if resource_spans else {},
         "metrics": _with({}, inspectedBytes=_text(answer.inspected_bytes)),
@@ -108,7 +108,7 @@ def repair_shared_ids(trace: trace_pb2.TracesData) -> None:
 
     The server span becomes a child of the client span, and takes the children over.
     """
-    spans = list(_spans(trace))
+    spans = list(spans_of(trace))
     clients = {span.span_id for span in spans if span.kind == trace_pb2.Span.SPAN_KIND_CLIENT}
     shared = [
         span
@@ -141,13 +141,8 @@ def _free_id(old: bytes, taken: set[bytes]) -> bytes:
             return candidate
 
 
-def _spans(trace: trace_pb2.TracesData) -> Iterator[trace_pb2.Span]:
-    for resource_spans in trace.resource_spans:
-        for scope_spans in resource_spans.scope_spans:
-            yield from scope_spans.spans
-
-
-def _trace_json(trace: trace_pb2.TracesData) -> list[Json]:
+def trace_json(trace: trace_pb2.TracesData) -> list[Json]:
+    """Make the JSON values of the groups by resource."""
     return [_resource_spans_json(r) for r in trace.resource_spans]
 
 

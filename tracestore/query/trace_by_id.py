@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tracestore import kernel
 from tracestore.model.results import QueryStats
+from tracestore.model.tables import SpanTables
 from tracestore.query.control import QueryControl
 from tracestore.query.fragments import merge
 from tracestore.query.source import SpanSource
@@ -16,6 +17,7 @@ from tracestore.query.source import SpanSource
 class TraceFound:
     """A trace as an ExportTraceServiceRequest; each span is in it once."""
 
+    tables: SpanTables
     otlp: bytes
     spans: int
     inspected_bytes: int
@@ -46,5 +48,8 @@ def find_trace(
         return None
     whole = fragments[0] if len(fragments) == 1 else merge(fragments)
     return TraceFound(
-        otlp=kernel.encode(whole), spans=whole.spans.num_rows, inspected_bytes=stats.inspected_bytes
+        tables=whole,
+        otlp=kernel.encode(whole),
+        spans=whole.spans.num_rows,
+        inspected_bytes=stats.inspected_bytes,
     )

@@ -7,7 +7,6 @@ from tracestore.api.params import (
     SearchParams,
     parse_go_duration,
     parse_search,
-    parse_trace_by_id,
 )
 from tracestore.errors import InvalidRequestError
 from tracestore.model.times import SECOND_NS, TimeRange
@@ -144,23 +143,3 @@ def test_a_bad_parameter_is_refused_in_tempos_words(query: dict[str, str], messa
 )
 def test_go_durations(text: str, duration_ns: int) -> None:
     assert parse_go_duration(text) == duration_ns
-
-
-def test_a_trace_by_id_window_is_optional() -> None:
-    assert parse_trace_by_id({}) is None
-    assert parse_trace_by_id({"end": "5", "mode": "blocks"}) == TimeRange(
-        start_ns=0, end_ns=6 * SECOND_NS
-    )
-
-
-@pytest.mark.parametrize(
-    ("query", "message"),
-    [
-        ({"mode": "x"}, "invalid value for mode x"),
-        ({"start": "7", "end": "3"}, "http parameter start must be before end"),
-        ({"q": "{}"}, "parameter q is not supported yet"),
-    ],
-)
-def test_bad_trace_by_id_parameters_are_refused(query: dict[str, str], message: str) -> None:
-    with pytest.raises(InvalidRequestError, match=message):
-        parse_trace_by_id(query)
