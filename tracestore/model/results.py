@@ -62,7 +62,9 @@ class QueryStats:
     total_block_bytes: int = 0
     pruned_blocks: int = 0
     total_jobs: int = 0
+    """Sources that may have something to add to the answer."""
     completed_jobs: int = 0
+    """Of these, those of which it is known what they add."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

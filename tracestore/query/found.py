@@ -68,7 +68,7 @@ class Scope:
         self._near = self.scans if reach_ns is None else self._overlapping(reach_ns)
         self.explanation.sources = len(self.scans)
         self.explanation.outside_window = len(self.scans) - len(self.inside)
-        self.stats.total_jobs = self.stats.completed_jobs = len(self.inside)
+        self.stats.total_jobs = len(self.inside)
         for scan in self.inside:
             if not scan.source.is_live:
                 self.stats.total_blocks += 1
@@ -131,6 +131,7 @@ class Scope:
         with self.stage("evaluate"):
             is_unable = scan in self._holders.unable
             matches = None if is_unable else evaluate(scan, self.plan, self.window)
+        self.stats.completed_jobs += 1
         if matches is None:
             self.explanation.pruned += 1
             self.stats.pruned_blocks += not scan.source.is_live

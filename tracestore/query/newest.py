@@ -8,6 +8,7 @@ is asked for all at once, and those are read, put together and evaluated at once
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count
@@ -18,6 +19,7 @@ import numpy as np
 from tracestore.query.candidates import Matches, NewestFirst, latest_start_ns
 from tracestore.query.found import Found, Scope
 from tracestore.query.fragments import PROBES_MAX, Ids, Times, full_id
+from tracestore.query.progress import Progress
 from tracestore.query.scan import SourceScan
 
 LOOK_AHEAD_MIN = 16
@@ -60,8 +62,13 @@ _Entry: TypeAlias = tuple[int, _Rank, bytes, int, SourceScan | _Candidate | Foun
 class NewestLine:
     """A line of sources and traces, newest first, ties by trace ID."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, progress: Progress[Sequence[Found]] | None = None) -> None:
+        """Args:
+        progress: is shown the traces taken before another source is evaluated; that will not
+            change any more.
+        """
         self._scope = scope
+        self._progress = progress
         self._line: list[_Entry] = []
         self._ticket = count()
         self._done: set[bytes] = set()
@@ -83,19 +90,24 @@ class NewestLine:
 
     def take(self, limit: int) -> list[Found]:
         """Take the first traces in line."""
-        found: list[Found] = []
-        while self._line and len(found) < limit:
+        taken: list[Found] = []
+        while self._line and len(taken) < limit:
             self._scope.control.check()
             item = self._line[0][-1]
             if isinstance(item, _Candidate):
-                self._settle(limit - len(found))
+                self._settle(limit - len(taken))
                 continue
             heapq.heappop(self._line)
             if isinstance(item, Found):
-                found.append(item)
+                taken.append(item)
             else:
+                if self._progress is not None and self._is_due():
+                    self._progress.show(taken)
                 self._evaluate(item)
-        return found
+        return taken
+
+    def _is_due(self) -> bool:
+        return self._progress is not None and self._progress.is_due()
 
     def _line_up(
         self, start_ns: int, rank: _Rank, trace_id: bytes, item: SourceScan | _Candidate | Found
@@ -154,7 +166,7 @@ class NewestLine:
         while self._line and len(candidates) < most:
             item = self._line[0][-1]
             if isinstance(item, SourceScan):
-                if len(candidates) + len(ahead) >= wanted:
+                if len(candidates) + len(ahead) >= wanted or self._is_due():
                     break
                 heapq.heappop(self._line)
                 self._evaluate(item)

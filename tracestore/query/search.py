@@ -12,15 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tracestore.errors import CorruptionError, UnavailableError
-from tracestore.model.results import Explanation, SearchResult, TraceCount
+from tracestore.model.results import Explanation, SearchResult, TraceCount, TraceSummary
 from tracestore.model.times import TimeRange
 from tracestore.query.control import QueryControl
 from tracestore.query.every import take_page
-from tracestore.query.found import Scope, summarise
+from tracestore.query.found import Found, Scope, summarise
 from tracestore.query.metered_source import MeteredSource
 from tracestore.query.newest import NewestLine
 from tracestore.query.ordering import Cursor, Sort
 from tracestore.query.plan import SearchPlan
+from tracestore.query.progress import Progress
 from tracestore.query.source import SpanSource
 
 
@@ -49,9 +50,18 @@ class SearchParams:
 
 
 def search(
-    sources: Sequence[SpanSource], plan: SearchPlan, params: SearchParams, control: QueryControl
+    sources: Sequence[SpanSource],
+    plan: SearchPlan,
+    params: SearchParams,
+    control: QueryControl,
+    progress: Progress[SearchResult] | None = None,
 ) -> SearchResult:
     """Find the first ``limit`` traces in the order asked for, ties by trace ID.
+
+    Args:
+        progress: is shown the first traces as soon as it is sure that they are the first, newest
+            first only. What was shown begins the answer, except where a source turns out to be
+            unreadable in between and a partial answer will do.
 
     Raises: DeadlineError; LimitExceededError; what a source raises that cannot be read, unless a
     partial answer will do. Nothing is left out silently.
@@ -69,7 +79,7 @@ def search(
             explanation=Explanation() if params.explain else None,
         )
         try:
-            result = _answer(scope, params)
+            result = _answer(scope, params, progress)
         except (CorruptionError, UnavailableError):
             failed = _failed(scope)
             if not (params.allow_partial and failed):
@@ -81,24 +91,56 @@ def search(
         return _without(missing, result)
 
 
-def _answer(scope: Scope, params: SearchParams) -> SearchResult:
+class _Growing:
+    """Traces that are sure to be in the answer, in order, each summarised once."""
+
+    def __init__(
+        self, scope: Scope, spans_per_span_set: int, progress: Progress[SearchResult] | None
+    ) -> None:
+        self._scope = scope
+        self._spans_per_span_set = spans_per_span_set
+        self._progress = progress
+        self._traces: list[TraceSummary] = []
+
+    def is_due(self) -> bool:
+        """Tell whether somebody wants to see them."""
+        return self._progress is not None and self._progress.is_due()
+
+    def show(self, partial: Sequence[Found]) -> None:
+        """Take the first traces."""
+        assert self._progress is not None
+        traces = self.summarise(partial)
+        self._progress.show(SearchResult(traces=traces, stats=replace(self._scope.stats)))
+
+    def summarise(self, found: Sequence[Found]) -> tuple[TraceSummary, ...]:
+        """Summarise what has not been yet; ``found`` begins with what it was the last time."""
+        new = found[len(self._traces) :]
+        with self._scope.stage("summarise"):
+            self._traces += summarise(new, self._scope, self._spans_per_span_set)
+        return tuple(self._traces)
+
+
+def _answer(
+    scope: Scope, params: SearchParams, progress: Progress[SearchResult] | None
+) -> SearchResult:
     total, next_cursor = None, ""
+    growing = _Growing(scope, params.spans_per_span_set, progress)
     if params.sort is Sort.NEWEST and not params.count and params.cursor is None:
-        found = NewestLine(scope).take(params.limit)
+        found = NewestLine(scope, growing).take(params.limit)
     else:
         page = take_page(scope, params.sort, limit=params.limit, after=params.cursor)
         found = page.found
         if params.count:
             total = TraceCount(traces=page.total, exact=True)
             next_cursor = "" if page.last is None else page.last.encode(params.query)
-    with scope.stage("summarise"):
-        traces = summarise(found, scope, params.spans_per_span_set)
+    traces = growing.summarise(found)
+    scope.stats.completed_jobs = scope.stats.total_jobs  # the rest has nothing to add
     explanation = scope.explanation if params.explain else None
     if explanation is not None:
         decided = explanation.pruned + explanation.evaluated + explanation.outside_window
         explanation.not_needed = explanation.sources - decided
     return SearchResult(
-        traces=tuple(traces),
+        traces=traces,
         stats=scope.stats,
         total=total,
         next_cursor=next_cursor,
