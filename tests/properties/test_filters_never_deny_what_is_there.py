@@ -41,9 +41,8 @@ def test_every_value_of_a_column_may_be_contained(
         array = pa.array(group, pa.string() if kind == AttributeType.STRING else ARROW_TYPE[kind])
         if kind == AttributeType.STRING:
             array = array.dictionary_encode()
-            texts = builder.values_of(Table.SPANS, attribute.name)
-            assert texts is not None
-            texts.add_texts(array.dictionary, array.indices.drop_null().to_numpy())
+            codes = array.indices.fill_null(-1).to_numpy()
+            builder.add_texts(Table.SPANS, attribute.name, array, codes)
         else:
             builder.add(Table.SPANS, attribute.name, array)
 

@@ -43,6 +43,8 @@ _COUNTED_RANGE_MAX = 1 << 17  # counting costs 2 ns a row, sorting 10 to 40
 
 Numbers = npt.NDArray[Any]
 """int64 or float64."""
+Weights = npt.NDArray[np.int64]
+"""How often each row counts."""
 
 
 class DistinctHashes:
@@ -84,21 +86,27 @@ class ColumnValues:
         self._counted_bytes = 0
         self._hashes = DistinctHashes()
 
-    def add_texts(self, dictionary: pa.StringArray, codes: npt.NDArray[np.int32]) -> None:
+    def add_texts(
+        self,
+        dictionary: pa.StringArray,
+        codes: npt.NDArray[np.int32],
+        weights: Weights | None = None,
+    ) -> None:
         """Add rows of texts.
 
         Args:
             dictionary: (K,) no nulls, none twice, each used by a row.
             codes: (N,) the entry of each row that is not null.
+            weights: (N,) how often each of them counts; None: once.
         """
         self.rows += len(codes)
         if self._may_list(dictionary):
-            self._list(dictionary, np.bincount(codes, minlength=len(dictionary)))
+            self._list(dictionary, _count(codes, weights, len(dictionary)))
         else:
             self._hashes.add(hash64(dictionary))
 
-    def add_numbers(self, array: pa.Array) -> None:
-        """Add int64 or float64 rows; nulls do not count."""
+    def add_numbers(self, array: pa.Array, weights: Weights | None = None) -> None:
+        """Add int64 or float64 rows; nulls do not count. ``weights``: as many as rows."""
         self.rows += len(array) - array.null_count
         numbers: Numbers = array.drop_null().to_numpy(zero_copy_only=False)
         self._widen(numbers)
@@ -106,21 +114,24 @@ class ColumnValues:
             return
         if self.kind == AttributeType.FLOAT:
             numbers = numbers + 0.0  # -0.0 equals 0.0, so it must hash alike
-        values, counts = _count_numbers(numbers)
+        values, counts = _count_numbers(numbers, _present(array, weights))
         distinct = pa.array(values, HASHED[self.kind])
         if self._may_list(distinct):
             self._list(distinct, counts)
         else:
             self._hashes.add(hash64(distinct))
 
-    def add_bools(self, array: pa.BooleanArray) -> None:
-        """Add bool rows; nulls do not count."""
+    def add_bools(self, array: pa.BooleanArray, weights: Weights | None = None) -> None:
+        """Add bool rows; nulls do not count. ``weights``: as many as rows."""
         valid = len(array) - array.null_count
         true = array.true_count
         self.rows += valid
-        both = [(value, n) for value, n in ((True, true), (False, valid - true)) if n]
-        counts = np.array([n for _, n in both], np.int64)
-        self._list(pa.array([value for value, _ in both], pa.bool_()), counts)
+        counts = np.array([valid - true, true], np.int64)
+        is_there = counts > 0
+        if weights is not None:
+            values = array.drop_null().to_numpy(zero_copy_only=False).astype(np.int32)
+            counts = _count(values, _present(array, weights), 2)
+        self._list(pa.array(np.flatnonzero(is_there)).cast(pa.bool_()), counts[is_there])
 
     def _widen(self, numbers: Numbers) -> None:
         if numbers.dtype == np.float64:
@@ -173,6 +184,10 @@ class ColumnValues:
         return row | {"filter": build_bloom(self._hashes.ascending(), bits)}
 
 
+_REFERENCES = {"resource": Table.RESOURCES, "scope": Table.SCOPES}
+"""Columns of ``spans`` that say to which row of a small table a span belongs."""
+
+
 class FilterBuilder:
     """Gathers the filters of one block. Not thread-safe."""
 
@@ -185,7 +200,7 @@ class FilterBuilder:
         for key, kind in INTRINSICS.items():
             bounds_only = key in BOUNDS_ONLY
             self._intrinsics[key] = ColumnValues(kind, settings, bounds_only=bounds_only)
-        self._other_rows: Counter[tuple[Table, str]] = Counter()
+        self._spans_of = {table: np.zeros(0, np.int64) for table in _REFERENCES.values()}
 
     def declare(self, table: Table, schema: pa.Schema) -> None:
         """Name the columns of a table before its rows come."""
@@ -199,24 +214,55 @@ class FilterBuilder:
             return self._attributes[table, column][1]
         return self._intrinsics.get(intrinsic_key(table, column))
 
+    def add_texts(
+        self, table: Table, name: str, array: pa.DictionaryArray, codes: npt.NDArray[np.int32]
+    ) -> None:
+        """Add rows of a column of texts.
+
+        Args:
+            array: (N,) no entry of its dictionary twice, each used by a row.
+            codes: (N,) the entry of each row, -1 where it is null.
+        """
+        if (values := self.values_of(table, name)) is None:
+            return
+        weights = _present(array, self._weights(table, len(codes)))
+        if array.null_count:
+            codes = codes[codes >= 0]
+        values.add_texts(array.dictionary, codes, weights)
+
     def add(self, table: Table, name: str, array: pa.Array) -> None:
-        """Add rows of a column that is no text; texts go to ``values_of(...).add_texts``."""
-        if table == Table.TRACES and name == "trace_id":
+        """Add rows of a column that is no text."""
+        weights = self._weights(table, len(array))
+        if table == Table.SPANS and name in _REFERENCES:
+            self._count_spans(_REFERENCES[name], array)
+        elif table == Table.TRACES and name == "trace_id":
             self._traces.add(hash64(array))
         elif table in SCOPE_OF_TABLE and name == overflow_name(SCOPE_OF_TABLE[table]):
             self._add_overflow(SCOPE_OF_TABLE[table], array)
         elif (values := self.values_of(table, name)) is None:
             return
         elif values.kind == AttributeType.BOOL:
-            values.add_bools(array)
+            values.add_bools(array, weights)
         elif values.kind == AttributeType.INT:
             if pa.types.is_timestamp(array.type):
                 array = array.view(pa.int64())
-            values.add_numbers(array.cast(pa.int64()))
+            values.add_numbers(array.cast(pa.int64()), weights)
         elif values.kind == AttributeType.FLOAT:
-            values.add_numbers(array)
+            values.add_numbers(array, weights)
         else:
             values.rows += len(array) - array.null_count
+
+    def _count_spans(self, table: Table, rows: pa.Array) -> None:
+        """Count the spans of each resource (of each scope), which come before those tables."""
+        known = self._spans_of[table]
+        found = np.bincount(rows.to_numpy(), minlength=len(known))
+        found[: len(known)] += known
+        self._spans_of[table] = found
+
+    def _weights(self, table: Table, rows: int) -> Weights | None:
+        """Get how often the rows of a table count: a resource and a scope once per span."""
+        known = self._spans_of.get(table)
+        return None if known is None else np.pad(known, (0, rows - len(known)))
 
     def _add_overflow(self, scope: AttributeScope, array: pa.ListArray) -> None:
         entries = array.flatten()
@@ -257,8 +303,25 @@ def _parse_array(texts: list[str], kind: AttributeType) -> pa.Array:
     return pa.array([(int if kind == AttributeType.INT else float)(t) for t in texts], HASHED[kind])
 
 
-def _count_numbers(numbers: Numbers) -> tuple[Numbers, npt.NDArray[np.int64]]:
+def _count(codes: npt.NDArray[np.int32], weights: Weights | None, size: int) -> Weights:
+    return np.bincount(codes, weights, minlength=size).astype(np.int64)
+
+
+def _present(array: pa.Array, weights: Weights | None) -> Weights | None:
+    """Leave out the weights of nulls."""
+    if weights is None or array.null_count == 0:
+        return weights
+    present: Weights = weights[array.is_valid().to_numpy(zero_copy_only=False)]
+    return present
+
+
+def _count_numbers(
+    numbers: Numbers, weights: Weights | None
+) -> tuple[Numbers, npt.NDArray[np.int64]]:
     """Get the distinct values of (N,) numbers, ascending, and the rows of each."""
+    if weights is not None:
+        values, codes = np.unique(numbers, return_inverse=True)
+        return values, _count(codes.astype(np.int32), weights, len(values))
     if numbers.dtype == np.int64:
         low = int(numbers.min())
         if int(numbers.max()) - low < _COUNTED_RANGE_MAX:

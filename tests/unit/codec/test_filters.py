@@ -27,9 +27,8 @@ def filters_of(kind: AttributeType, *groups: list[object], **settings: int) -> B
     for group in groups:
         if kind == AttributeType.STRING:
             texts = pa.array(group, pa.string()).dictionary_encode()
-            values = builder.values_of(Table.SPANS, column.name)
-            assert values is not None
-            values.add_texts(texts.dictionary, texts.indices.drop_null().to_numpy())
+            codes = texts.indices.fill_null(-1).to_numpy()
+            builder.add_texts(Table.SPANS, column.name, texts, codes)
         else:
             builder.add(Table.SPANS, column.name, pa.array(group, ARROW_TYPE[kind]))
     return BlockFilters.decode(builder.build().encode())
@@ -80,6 +79,36 @@ def test_texts_that_are_long_together_are_hashed() -> None:
     assert found.values is None
     assert all(found.may_contain(text) for text in texts)
     assert not found.may_contain("short")
+
+
+def test_values_of_resources_and_scopes_count_once_per_span() -> None:
+    builder = FilterBuilder(BlockSettings())
+    kinds = [AttributeType.STRING, AttributeType.INT, AttributeType.BOOL]
+    columns = name_columns(AttributeScope.RESOURCE, [(kind.value, kind) for kind in kinds])
+    builder.declare(Table.RESOURCES, pa.schema([column.field() for column in columns]))
+    for resources in ([0, 1, 1, 3], [3, 3, 3]):
+        builder.add(Table.SPANS, "resource", pa.array(resources, pa.int32()))
+    texts = pa.array(["a", "b", None, "a", "unused"]).dictionary_encode()
+    codes = texts.indices.fill_null(-1).to_numpy()
+    builder.add_texts(Table.RESOURCES, columns[0].name, texts, codes)
+    builder.add(Table.RESOURCES, columns[1].name, pa.array([7, 8, None, 8, 9]))
+    builder.add(Table.RESOURCES, columns[2].name, pa.array([False, None, True, True, None]))
+    builder.add(Table.SPANS, "scope", pa.array([0, 0, 1], pa.int32()))
+    names = pa.array(["x", "y"]).dictionary_encode()
+    builder.add_texts(Table.SCOPES, "name", names, names.indices.to_numpy())
+
+    filters = BlockFilters.decode(builder.build().encode())
+
+    found = [filters.column(AttributeScope.RESOURCE, kind.value, kind) for kind in kinds]
+    assert [one.rows for one in found if one] == [4, 4, 3]
+    assert [one.values for one in found if one] == [
+        [("a", 5), ("b", 2), ("unused", 0)],
+        [(8, 6), (7, 1), (9, 0)],
+        [(True, 4), (False, 1)],
+    ]
+    scopes = filters.intrinsic(Table.SCOPES, "name")
+    assert scopes is not None
+    assert scopes.values == [("x", 2), ("y", 1)]
 
 
 def test_numbers_have_bounds() -> None:

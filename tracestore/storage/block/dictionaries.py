@@ -23,10 +23,6 @@ class CompactTexts:
     codes: npt.NDArray[np.int32]
     """(N,) the codes of the rows; -1 is null."""
 
-    def present(self) -> npt.NDArray[np.int32]:
-        """Get the codes of the rows that are not null."""
-        return self.codes[self.codes >= 0] if self.array.null_count else self.codes
-
 
 def compact_texts(array: pa.DictionaryArray) -> CompactTexts:
     """Leave out the dictionary entries that no row uses.

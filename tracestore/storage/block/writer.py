@@ -215,8 +215,7 @@ def _prepare(
         if pa.types.is_dictionary(array.type):
             texts = compact_texts(array)
             array = texts.array
-            if (values := filters.values_of(table, name)) is not None:
-                values.add_texts(array.dictionary, texts.present())
+            filters.add_texts(table, name, array, texts.codes)
         else:
             filters.add(table, name, array)
         arrays.append(array)
