@@ -143,7 +143,8 @@ class Process:
     @property
     def _api_address(self) -> Address:
         server = self._settings.server
-        return Address(server.http_listen_address, server.http_listen_port)
+        host = server.http_listen_address.removeprefix("[").removesuffix("]")
+        return Address(host, server.http_listen_port)
 
     def _bind_otlp_http(self) -> socket.socket | None:
         receiver = self._settings.distributor.receivers.http

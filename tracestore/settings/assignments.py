@@ -54,7 +54,7 @@ class Layer:
             case Ignored(reason):
                 self.warnings.append(f"{origin}: {name} has no effect: {reason}")
             case Refused(reason):
-                if text is not None and text.strip().lower() not in _SAYS_NOTHING:
+                if text is not None and not says_nothing(text):
                     raise SettingsError(f"{origin}: {name}: {reason}")
             case Section():
                 if text is not None:
@@ -85,6 +85,11 @@ class Layer:
                 f"{origin}: {name} = {text} contradicts {old.origin}, which sets the same"
             )
         self.values[target.path] = Assignment(value=value, origin=origin, is_override=is_override)
+
+
+def says_nothing(text: str) -> bool:
+    """Tell whether a text is empty, false, zero or null."""
+    return text.strip().lower() in _SAYS_NOTHING
 
 
 def unknown_key(path: Sequence[str], origin: str) -> SettingsError:

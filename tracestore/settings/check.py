@@ -48,6 +48,14 @@ _MAY_BE_ZERO = frozenset(
     }
 )
 _SIGNED = frozenset({"storage.block.compression_level"})
+_NUMBER_MAX = 1 << 53
+_DURATION_MAX_S = 100 * 365 * 86400
+_MAX = {
+    "distributor.receivers.request_bytes_max": (1 << 31) - 1,
+    "distributor.receivers.grpc.request_bytes_max": (1 << 31) - 1,
+    "distributor.receivers.http.request_bytes_max": (1 << 31) - 1,
+}
+"""Largest values where the protocol has a limit of its own: gRPC counts in 32 bits."""
 _LEVEL_MAX = {"zstd": 22, "gzip": 9}
 _ENDPOINT = re.compile(r"(?P<host>\[[0-9a-fA-F:.%\w]*\]|[^:\[\]/\s]*):(?P<port>[0-9]{1,5})")
 
@@ -84,8 +92,8 @@ def _wrong(path: str, value: object) -> str | None:
         return _wrong_target(str(value))
     if path == "storage.backend":
         return _wrong_backend(str(value))
-    if path == "storage.path":
-        return None if value else "expected a directory"
+    if path == "storage.path" and not value:
+        return "expected a directory"
     if name in ("http_api_prefix", "traces_url_path"):
         return _wrong_url_path(str(value), empty=name == "http_api_prefix")
     if name == "http_listen_port":
@@ -95,6 +103,11 @@ def _wrong(path: str, value: object) -> str | None:
             return "expected no negative value"
         if value == 0 and path not in _MAY_BE_ZERO:
             return "expected more than 0"
+        highest = _MAX.get(path, _DURATION_MAX_S if name.endswith("_s") else _NUMBER_MAX)
+        if value > highest:
+            return f"expected at most {highest}"
+    if isinstance(value, str) and "\0" in value:
+        return "expected a text without a zero byte"
     return None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from tracestore.errors import SettingsError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CHOICE = re.compile(r":[-=+]|[-=]")
 _SUBSTRING = re.compile(r":\s*(-?\d+)(?::(\d+))?")
 _CASES: Mapping[str, Callable[[str], str]] = {
     "^^": str.upper,
@@ -25,8 +26,9 @@ def expand_environment(text: str, environ: Mapping[str, str], *, source: str) ->
 
     Known forms: ``${V}``, ``${V:-word}``, ``${V-word}``, ``${V:=word}``, ``${V=word}``,
     ``${V:+word}``, ``${#V}``, ``${V^}``, ``${V^^}``, ``${V,}``, ``${V,,}``, ``${V:2:3}``,
-    ``${V#prefix}``, ``${V%suffix}``, ``${V/old/new}``, ``${V//old/new}``, the last four with plain
-    texts. A word may hold an expansion itself. An undefined variable is empty.
+    ``${V#prefix}``, ``${V%suffix}``, ``${V/old/new}``, ``${V//old/new}``, ``${V/#old/new}``,
+    ``${V/%old/new}``, the last six with plain texts.
+    A word may hold an expansion itself. An undefined variable is empty.
 
     Raises:
         SettingsError: an expansion is not closed or not one of these, with its line.
@@ -74,15 +76,15 @@ def _expand_one(body: str, environ: Mapping[str, str], where: str) -> str:
         raise SettingsError(f"{where}: ${{{body}}} names no variable")
     value = environ.get(name[0])
     rest = body[name.end() :]
-    word = expand_environment(rest.lstrip(":-=+"), environ, source=where)
     if rest == "":
         return value or ""
-    if rest.startswith((":-", ":=")):
-        return value or word
-    if rest.startswith(("-", "=")):
+    if choice := _CHOICE.match(rest):
+        word = expand_environment(rest[choice.end() :], environ, source=where)
+        if choice[0] == ":+":
+            return word if value else ""
+        if choice[0].startswith(":"):
+            return value or word
         return word if value is None else value
-    if rest.startswith(":+"):
-        return word if value else ""
     changed = _change(value or "", rest)
     if changed is None:
         raise SettingsError(f"{where}: ${{{body}}} is an expansion that is not supported")
@@ -98,9 +100,7 @@ def _change(value: str, rest: str) -> str | None:
         tail = value[start:]
         return tail if substring[2] is None else tail[: int(substring[2])]
     if rest.startswith("/"):
-        every = rest.startswith("//")
-        old, _, new = rest.lstrip("/").partition("/")
-        return value.replace(old, new, -1 if every else 1) if old else value
+        return _replace(value, rest[1:])
     operand = rest.lstrip("#%")
     if "*" in operand or "?" in operand or "[" in operand:
         return None
@@ -109,3 +109,14 @@ def _change(value: str, rest: str) -> str | None:
     if rest.startswith("%"):
         return value.removesuffix(operand)
     return None
+
+
+def _replace(value: str, rest: str) -> str:
+    """Apply ``old/new``; behind one more ``/`` everywhere, ``#`` at the start, ``%`` at the end."""
+    where = rest[:1] if rest[:1] in ("/", "#", "%") else ""
+    old, _, new = rest.removeprefix(where).partition("/")
+    if where == "#":
+        return new + value.removeprefix(old) if value.startswith(old) else value
+    if where == "%":
+        return value.removesuffix(old) + new if value.endswith(old) else value
+    return value.replace(old, new, -1 if where else 1) if old else value

@@ -64,9 +64,10 @@ def parse_arguments(argv: Sequence[str], *, extra: frozenset[str] = frozenset())
         if not known_here and find(path) is None:
             raise unknown_key(path, origin)
         if value is None:
-            value = "true" if _is_boolean(name) else _next_value(name, rest)
+            value = "true" if _may_stand_alone(name, rest) else _next_value(name, rest)
         if name in _FILE_FLAGS:
-            values["config"] = value
+            if value:
+                values["config"] = value
         elif name in FLAGS_WITHOUT_MEANING:
             layer.warnings.append(f"{origin} has no effect: there is nothing like it here")
         elif known_here:
@@ -98,12 +99,17 @@ def _give(layer: Layer, path: Sequence[str], value: str, origin: str) -> None:
     layer.give(path, value, origin)
 
 
-def _is_boolean(name: str) -> bool:
-    """Tell whether a flag may stand without a value."""
+def _may_stand_alone(name: str, rest: Sequence[str]) -> bool:
+    """Tell whether a flag without ``=`` has no value.
+
+    The type of a flag without meaning is not known: it takes what follows unless that is a flag.
+    """
     known = find(_path(name))
     if isinstance(known, Target):
         return leaves()[known.path].parse is units.parse_boolean
-    return isinstance(known, Ignored | Refused) and name.endswith("enabled")
+    if isinstance(known, Ignored | Refused):
+        return name.endswith("enabled") or not rest or rest[0].startswith("-")
+    return name in FLAGS_WITHOUT_MEANING and (not rest or rest[0].startswith("-"))
 
 
 def _next_value(name: str, rest: list[str]) -> str:

@@ -35,6 +35,21 @@ def _chosen_size(text: str) -> int:
     return size
 
 
+def _collector_size(text: str) -> int:
+    """Parse a limit of the Collector, where 0 is its default."""
+    size = units.parse_size(text)
+    if size == 0:
+        raise KeepDefaultError
+    return size
+
+
+def _collector_mebibytes(text: str) -> int:
+    size = units.parse_mebibytes(text)
+    if size == 0:
+        raise KeepDefaultError
+    return size
+
+
 def _chosen_backend(text: str) -> str:
     if text == "":
         raise KeepDefaultError
@@ -61,11 +76,14 @@ MEANT: Final[dict[str, Meaning]] = {
     f"{_GRPC}.endpoint": "distributor.receivers.grpc.endpoint",
     f"{_GRPC}.max_recv_msg_size_mib": (
         "distributor.receivers.grpc.request_bytes_max",
-        units.parse_mebibytes,
+        _collector_mebibytes,
     ),
     f"{_HTTP}.endpoint": "distributor.receivers.http.endpoint",
     f"{_HTTP}.traces_url_path": "distributor.receivers.http.traces_url_path",
-    f"{_HTTP}.max_request_body_size": "distributor.receivers.http.request_bytes_max",
+    f"{_HTTP}.max_request_body_size": (
+        "distributor.receivers.http.request_bytes_max",
+        _collector_size,
+    ),
     "distributor.retry_after_on_resource_exhausted": (
         "distributor.retry_after_on_resource_exhausted_s",
         _DURATION,
@@ -152,6 +170,7 @@ IGNORED: Final[dict[str, str]] = {
         memberlist.{packet_write_timeout,tls_enabled,tls_cert_path,tls_key_path,tls_ca_path}
         memberlist.{tls_server_name,tls_insecure_skip_verify,tls_cipher_suites,tls_min_version}
         memberlist.{watch_prefix_buffer_size,zone_aware_routing,acquire_writer_timeout}
+        memberlist.{rejoin_seed_nodes,max_concurrent_writes,propagation_delay_tracker}
         {distributor,compactor,backend_worker,metrics_generator}.{ring,override_ring_key}
         ingester.{lifecycler,override_ring_key}
         live_store.{ring,partition_ring}  querier.partition_ring  distributor.extend_writes
@@ -167,7 +186,10 @@ IGNORED: Final[dict[str, str]] = {
         distributor.{kafka_write_path_enabled,ingester_write_path_enabled,kafka_config}
     """,
     "the drain begins at once": "shutdown_delay",
-    "legacy switch of Tempo": "{search_enabled,metrics_generator_enabled,use_otel_tracer}",
+    "legacy switch of Tempo": """
+        {search_enabled,metrics_generator_enabled,use_otel_tracer,enable_go_runtime_metrics}
+        {autocomplete_filtering_enabled,polling_enabled}
+    """,
     "this receiver is not supported yet": """
         distributor.receivers.{jaeger,zipkin,opencensus,kafka}
     """,
@@ -191,6 +213,7 @@ IGNORED: Final[dict[str, str]] = {
         live_store.{max_trace_idle,max_trace_live,max_live_traces_bytes,complete_block_timeout}
         live_store.{flush_check_period,flush_op_timeout,instance_flush_period,instance_cleanup_period}
         live_store.{wal,block,block_config,search,query_blocks,query_block_concurrency}
+        live_store.{concurrent_blocks,dedicated_columns,remove_owner_on_shutdown}
     """,
     "the block format is tracestore's own, and every attribute is a column": """
         storage.trace.block.{version,bloom_filter_shard_size_bytes,parquet_row_group_size_bytes}
@@ -227,6 +250,7 @@ IGNORED: Final[dict[str, str]] = {
         query_frontend.trace_by_id.{query_shards,blocks_per_shard,concurrent_shards}
         query_frontend.trace_by_id.{duration_slo,throughput_bytes_slo,tolerate_failed_blocks}
         query_frontend.trace_by_id.{hedge_requests_at,hedge_requests_up_to,external_enabled}
+        query_frontend.trace_by_id.span_pruning_enabled  querier.trace_by_id.external
         querier.search.{prefer_self,external_hedge_requests_at,external_hedge_requests_up_to}
         querier.search.{external_backend,external_endpoints,google_cloud_run,cloud_run}
         querier.{extra_query_delay,query_live_store,trace_by_id.query_timeout}
@@ -320,6 +344,9 @@ FLAG_ALIASES: Final[dict[str, str]] = {
     "multitenancy.enabled": "multitenancy_enabled",
     "auth.enabled": "auth_enabled",
     "http-api-prefix": "server.http_api_prefix",
+    "memberlist.join": "memberlist.join_members",
+    "memberlist.nodename": "memberlist.node_name",
+    "reporting.enabled": "usage_report.reporting_enabled",
     "shutdown-delay": "shutdown_delay",
     "storage.trace.local-path": "storage.path",
 }

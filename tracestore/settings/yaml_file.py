@@ -11,7 +11,13 @@ from collections.abc import Iterator
 import yaml
 
 from tracestore.errors import SettingsError
-from tracestore.settings.assignments import Assignment, Layer, printable, unknown_key
+from tracestore.settings.assignments import (
+    Assignment,
+    Layer,
+    printable,
+    says_nothing,
+    unknown_key,
+)
 from tracestore.settings.schema import Ignored, Refused, Section, Target, find
 from tracestore.settings.tempo_keys import COLLECTOR_RECEIVERS
 
@@ -100,7 +106,7 @@ class _File:
             raise SettingsError(f"{origin}: {name}: expected keys and values, got {_kind(value)}")
         elif isinstance(known, Ignored):
             self._layer.give(path, None, origin)
-        elif isinstance(known, Refused) and value.value:
+        elif isinstance(known, Refused) and _says_something(value):
             self._layer.give(path, _kind(value), origin)
 
     def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
@@ -147,3 +153,14 @@ _NAMED = frozenset((name,) for name in COLLECTOR_RECEIVERS)
 
 def _kind(node: yaml.Node) -> str:
     return "a list" if isinstance(node, yaml.SequenceNode) else "keys and values"
+
+
+def _says_something(node: yaml.Node, depth: int = 0) -> bool:
+    """Tell whether there is a value below that is not empty or false, as in a dump of defaults."""
+    if isinstance(node, yaml.ScalarNode):
+        return not says_nothing(node.value)
+    if depth > _DEPTH_MAX:
+        return True
+    if isinstance(node, yaml.MappingNode):
+        return any(_says_something(value, depth + 1) for _, value in node.value)
+    return any(_says_something(value, depth + 1) for value in node.value)

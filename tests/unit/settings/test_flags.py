@@ -75,6 +75,24 @@ def test_the_flags_of_a_command_are_its_own() -> None:
     assert arguments.config_file == "f"
 
 
+@pytest.mark.parametrize("flag", ["-use-otel-tracer", "-internal-server.enable", "-memory"])
+def test_a_flag_without_meaning_does_not_swallow_the_next_flag(flag: str) -> None:
+    assert values(parse_arguments([flag, "-target=all"])) == {"target": "all"}
+    assert values(parse_arguments([flag, "x", "-target=all"])) == {"target": "all"}
+    assert len(parse_arguments([flag]).layer.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    "argv", [["-reporting.enabled=false"], ["-memberlist.join=a:7946"], ["-memberlist.nodename=n"]]
+)
+def test_flags_whose_name_is_not_the_path_of_their_key(argv: list[str]) -> None:
+    assert "has no effect" in parse_arguments(argv).layer.warnings[0]
+
+
+def test_an_empty_name_is_no_file() -> None:
+    assert parse_arguments(["-config.file="]).config_file is None
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

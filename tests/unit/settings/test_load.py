@@ -241,6 +241,12 @@ def test_legacy_overrides_and_expansion() -> None:
         (["--ingester.max-block-bytes=0"], "expected more than 0"),
         (["--storage.block.compression-level=23"], "expected a level of zstd from 1 to 22"),
         (["--query.max-duration-s=-5s"], "expected no negative value"),
+        (["--ingester.decode-interval-s=1e300"], "expected at most"),
+        (["--storage.cache-bytes=9999999999999999999999"], "expected at most"),
+        (["--distributor.receivers.request-bytes-max=4GiB"], "expected at most 2147483647"),
+        (["--distributor.receivers.grpc.request-bytes-max=4GiB"], "expected at most 2147483647"),
+        (["--storage.path=a\0b"], "expected a text without a zero byte"),
+        (["--ingester.wal.path=a\0b"], "expected a text without a zero byte"),
     ],
 )
 def test_values_that_cannot_be_worked_with(argv: list[str], message: str) -> None:

@@ -198,6 +198,8 @@ def test_mistakes_are_one_line_with_the_place(text: str, message: str) -> None:
         "multitenancy_enabled: false",
         "auth_enabled: false",
         "server: {http_tls_config: {}, grpc_tls_config: }",
+        "server: {http_tls_config: {cert_file: '', key_file: null, client_auth_type: \"\"}}",
+        "server: {grpc_tls_config: {insecure: false, ciphers: [], ca: {file: }}}",
     ],
 )
 def test_what_is_refused_may_be_off(text: str) -> None:
@@ -210,6 +212,21 @@ def test_the_same_said_twice_is_fine() -> None:
     text = "ingester: {max_block_duration: 60s}\nlive_store: {max_block_duration: 1m}"
 
     assert values(text) == {"ingester.max_block_duration_s": 60.0}
+
+
+def test_zero_of_the_collector_is_its_default() -> None:
+    text = """
+distributor:
+  receivers:
+    otlp:
+      protocols:
+        grpc: {max_recv_msg_size_mib: 0}
+        http: {max_request_body_size: 0}
+"""
+    assert values(text) == {
+        "distributor.receivers.grpc.enabled": True,
+        "distributor.receivers.http.enabled": True,
+    }
 
 
 def test_zero_that_means_no_choice_leaves_the_default() -> None:
