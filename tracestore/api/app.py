@@ -6,13 +6,18 @@ same for all routes happens here. Source: wire contract, sections 1.2, 1.3 and 4
 
 from __future__ import annotations
 
+import asyncio
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request, Response
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message
 
 from tracestore.api.errors import refuse
 from tracestore.clock import Clock
@@ -89,6 +94,7 @@ class Routes:
         self._metrics = metrics
         self._clock = clock
         self._listed: list[tuple[str, str]] = []
+        self._handlers: dict[str, Handler] = {}
         self.app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
         self.app.add_exception_handler(HTTPException, self._http_exception)
 
@@ -105,9 +111,46 @@ class Routes:
             return await self._answer(request, handler, label)
 
         self._listed.append((path, ", ".join(methods or ["any"])))
+        self._handlers[path] = handler
         self.app.add_api_route(path, answer, methods=methods or ANY_METHOD, response_model=None)
 
+    def mount(self, path: str, endpoint: ASGIApp) -> None:
+        """Serve ``path`` by something that speaks ASGI itself."""
+        self._listed.append((path, "any"))
+        self.app.router.routes.append(Route(path, endpoint))
+
+    async def ask(
+        self, path: str, query: Mapping[str, str], *, asker: Headers, **path_params: str
+    ) -> Answer:
+        """Ask a route on behalf of a language model; errors are answers, too.
+
+        Args:
+            path: as it was added.
+            asker: headers of whoever the answer is for; its tenant and its login count.
+        """
+        names = ("x-scope-orgid", "authorization")
+        headers = [(name, value) for name in names for value in asker.getlist(name)]
+        headers.append(("accept", "application/vnd.grafana.llm"))
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "path_params": path_params,
+            "query_string": urlencode(query).encode(),
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
+        }
+        label = route_label(path)
+        return await self._answered(Request(scope, _nothing_more), self._handlers[path], label)
+
     async def _answer(self, request: Request, handler: Handler, label: str) -> Response:
+        answer = await self._answered(request, handler, label)
+        # text/plain; X-Content-Type-Options as Go's http.Error sets it
+        response = Response(answer.body, status_code=answer.status, headers=answer.headers)
+        if answer.media_type is not None:
+            response.headers["Content-Type"] = answer.media_type
+        return response
+
+    async def _answered(self, request: Request, handler: Handler, label: str) -> Answer:
         started_ns = self._clock.monotonic_ns()
         try:
             answer = packed(await handler(request), gzipped=accepts_gzip(request))
@@ -122,11 +165,7 @@ class Routes:
                 body=refusal.message.encode(), status=refusal.http_status, headers=headers
             )
         self._observe(request.method, label, answer.status, started_ns)
-        # text/plain; X-Content-Type-Options as Go's http.Error sets it
-        response = Response(answer.body, status_code=answer.status, headers=answer.headers)
-        if answer.media_type is not None:
-            response.headers["Content-Type"] = answer.media_type
-        return response
+        return answer
 
     def _observe(self, method: str, label: str, status: int, started_ns: int) -> None:
         seconds = (self._clock.monotonic_ns() - started_ns) / 1e9
@@ -139,3 +178,9 @@ class Routes:
         body = "405 method not allowed\n" if status == 405 else "404 page not found\n"
         headers = {"Content-Type": TEXT, "X-Content-Type-Options": "nosniff"}
         return Response(body, status_code=status, headers=headers)
+
+
+async def _nothing_more() -> Message:
+    """Be a client that stays: the request is all, and nobody hangs up."""
+    await asyncio.Event().wait()
+    raise AssertionError("nobody sets the event")

@@ -206,6 +206,8 @@ class Process:
         services.append(Door(self._distributor))
         routes = Routes(self._metrics, self._clock)
         services.insert(0, HttpServer("api", routes.app, self._api_socket, drain_timeout_s=drain_s))
+        if self._settings.query.mcp_enabled:
+            services.append(self._make_mcp(routes))
         supervisor = Supervisor(services)
         self._add_routes(routes, supervisor)
         endpoints = self._endpoints(grpc_address)
@@ -216,6 +218,18 @@ class Process:
                 on_ready(endpoints)
 
         await supervisor.run_until(stop, on_started=started)
+
+    def _make_mcp(self, routes: Routes) -> Service:
+        try:
+            from tracestore.api.mcp_server import PATH, McpServer
+        except ImportError as error:
+            raise SettingsError(
+                f"query.mcp_enabled needs the extra mcp: pip install 'tracestore[mcp]' ({error})"
+            ) from error
+        prefix = self._settings.server.http_api_prefix.rstrip("/")
+        server = McpServer(routes, prefix, self._clock)
+        routes.mount(prefix + PATH, server)
+        return server
 
     def _make_grpc(self, endpoint: str) -> tuple[aio.Server, Address]:
         address = parse_address(endpoint, setting=GRPC_SETTING)

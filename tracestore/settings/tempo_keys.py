@@ -102,6 +102,7 @@ MEANT: Final[dict[str, Meaning]] = {
     ),
     "querier.max_concurrent_queries": "query.max_concurrent_queries",
     "querier.search.query_timeout": ("query.query_timeout_s", _DURATION),
+    "query_frontend.mcp_server.enabled": "query.mcp_enabled",
     "query_frontend.max_outstanding_per_tenant": "query.max_outstanding_queries",
     "query_frontend.max_query_expression_size_bytes": "query.max_query_expression_bytes",
     f"{_SEARCH}.default_result_limit": "query.default_result_limit",
@@ -266,7 +267,6 @@ IGNORED: Final[dict[str, str]] = {
         query_frontend.metrics.{duration_slo,throughput_bytes_slo}
         querier.metrics.{concurrent_blocks,time_overlap_cutoff}
     """,
-    "there is no MCP server": "query_frontend.mcp_server.enabled",
     "compaction and retention are not supported yet; blocks are kept": """
         compactor.{disabled,compaction.{compaction_window,chunk_size_bytes,flush_size_bytes}}
         compactor.compaction.{compacted_block_retention,retention_concurrency,max_block_bytes}

@@ -187,6 +187,8 @@ class QuerySettings:
     """A windowed search looks for matching spans of the traces in it this far outside, too."""
     max_trace_bytes: int = 256 * MIB
     """Largest trace returned by ID."""
+    mcp_enabled: bool = False
+    """Whether ``/api/mcp`` serves tools for language models; needs the extra ``mcp``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
