@@ -22,6 +22,8 @@ import httpx
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 POLL_S = 0.02
+OWN_GRPC = "{otlp_grpc}"
+"""Stands in a flag for the address of the server's own receiver."""
 
 
 @dataclass
@@ -95,7 +97,7 @@ def start_server(data: Path, *flags: str, log_path: Path | None = None) -> Serve
                 f"--server.http-listen-port={api}",
                 f"--distributor.receivers.grpc.endpoint=127.0.0.1:{grpc}",
                 f"--distributor.receivers.http.endpoint=127.0.0.1:{http}",
-                *flags,
+                *(flag.replace(OWN_GRPC, f"127.0.0.1:{grpc}") for flag in flags),
             ],
             stdout=log,
             stderr=subprocess.STDOUT,

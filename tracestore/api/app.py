@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message
 from tracestore.api.errors import refuse
 from tracestore.clock import Clock
 from tracestore.telemetry import Metrics
+from tracestore.tracing import Tracing, set_outcome
 
 TEXT = "text/plain; charset=utf-8"
 ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -29,6 +30,9 @@ READ = ["GET", "HEAD"]
 
 _GZIP_BYTES_MIN = 1400
 _GZIP_LEVEL = 4
+_UNTRACED = frozenset({"ready", "metrics", "api_echo"})
+"""Probes and scrapes: many, and all alike."""
+_QUERY_SHOWN_MAX = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +94,9 @@ def route_label(path: str) -> str:
 class Routes:
     """Adds routes to an application, each with the same rim around its handler."""
 
-    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, metrics: Metrics, clock: Clock, tracing: Tracing) -> None:
         self._metrics = metrics
+        self._tracing = tracing
         self._clock = clock
         self._listed: list[tuple[str, str]] = []
         self._handlers: dict[str, Handler] = {}
@@ -151,6 +156,22 @@ class Routes:
         return response
 
     async def _answered(self, request: Request, handler: Handler, label: str) -> Answer:
+        if label in _UNTRACED:
+            return await self._timed(request, handler, label)
+        with self._tracing.request(f"{request.method} {label}", request.headers) as span:
+            answer = await self._timed(request, handler, label)
+            span.set_attributes(
+                {
+                    "http.request.method": request.method,
+                    "http.route": label,
+                    "url.path": request.url.path,
+                    "url.query": request.url.query[:_QUERY_SHOWN_MAX],
+                }
+            )
+            set_outcome(span, answer.status)
+            return answer
+
+    async def _timed(self, request: Request, handler: Handler, label: str) -> Answer:
         started_ns = self._clock.monotonic_ns()
         try:
             answer = packed(await handler(request), gzipped=accepts_gzip(request))

@@ -54,6 +54,7 @@ from tracestore.storage.wal.lock import DirectoryLock
 from tracestore.storage.wal.log import WriteAheadLog
 from tracestore.storage.wal.replay import QUARANTINE, Replay
 from tracestore.telemetry import Metrics
+from tracestore.tracing import TraceIdFilter, Tracing
 from tracestore.version import package_version
 
 log = logging.getLogger(__name__)
@@ -125,6 +126,11 @@ class Process:
         self._clock = clock
         self._rng = rng
         self._metrics = Metrics(version=package_version())
+        self._tracing = Tracing(settings.tracing, version=package_version())
+        held.callback(self._tracing.close)
+        if self._tracing.is_on:
+            for handler in logging.getLogger().handlers:
+                handler.addFilter(TraceIdFilter())
         self._api_socket = bind(self._api_address, setting=API_PORT_SETTING)
         held.callback(self._api_socket.close)
         self._otlp_socket = self._bind_otlp_http()
@@ -204,7 +210,7 @@ class Process:
                 HttpServer("otlp-http", app, self._otlp_socket, drain_timeout_s=drain_s)
             )
         services.append(Door(self._distributor))
-        routes = Routes(self._metrics, self._clock)
+        routes = Routes(self._metrics, self._clock, self._tracing)
         services.insert(0, HttpServer("api", routes.app, self._api_socket, drain_timeout_s=drain_s))
         if self._settings.query.mcp_enabled:
             services.append(self._make_mcp(routes))

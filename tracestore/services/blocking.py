@@ -8,6 +8,7 @@ ingest.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -39,7 +40,7 @@ class BlockingPool:
         return self._outstanding
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``function`` in a thread and wait for it.
+        """Run ``function`` in a thread, in the caller's context, and wait for it.
 
         Cancelling the caller drops a function that waits; one that runs goes on to its end (and
         counts as outstanding until then), so long ones should look at a flag of their own.
@@ -49,7 +50,8 @@ class BlockingPool:
         if self._outstanding >= self._outstanding_max:
             raise LimitExceededError(self._refusal, limit=self._name, retry_after_s=1.0)
         loop = asyncio.get_running_loop()
-        work = self._executor.submit(function, *args, **kwargs)
+        context = contextvars.copy_context()
+        work = self._executor.submit(context.run, function, *args, **kwargs)
         self._outstanding += 1
         work.add_done_callback(lambda _: self._count_down(loop))
         return await asyncio.wrap_future(work)

@@ -192,6 +192,26 @@ class QuerySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TracingSettings:
+    """Traces of the store's own requests, by OpenTelemetry."""
+
+    enabled: bool = False
+    """Whether requests to the API make spans."""
+    endpoint: str = "http://localhost:4317"
+    """Where they are sent, by OTLP over gRPC; this store itself may be it."""
+    service_name: str = "tracestore"
+    """``service.name`` of the spans."""
+    sample_ratio: float = 1.0
+    """Share of the traces that begin here which are kept; others follow their ``traceparent``."""
+    queue_spans_max: int = 2048
+    """Spans that wait to be sent; more are dropped."""
+    export_interval_s: float = 5.0
+    """Longest wait before spans are sent."""
+    export_timeout_s: float = 10.0
+    """How long sending may take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole tree."""
 
@@ -202,3 +222,4 @@ class Settings:
     ingester: IngesterSettings = field(default_factory=IngesterSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     query: QuerySettings = field(default_factory=QuerySettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
