@@ -103,7 +103,7 @@ def current_trace_id() -> str | None:
 
 def _is_sampled(carrier: Mapping[str, str]) -> bool:
     context = trace.get_current_span(_PROPAGATOR.extract(carrier)).get_span_context()
-    return context.is_valid and context.trace_flags.sampled
+    return bool(context.is_valid and context.trace_flags.sampled)
 
 
 def _make_provider(settings: TracingSettings, version: str) -> TracerProvider:
@@ -118,8 +118,8 @@ def _make_provider(settings: TracingSettings, version: str) -> TracerProvider:
             f"tracing.sample_ratio must be between 0 and 1, got {settings.sample_ratio}"
         )
     exporter = OTLPSpanExporter(
-        endpoint=settings.endpoint,
-        insecure=not settings.endpoint.startswith("https://"),
+        endpoint=settings.otlp_url,
+        insecure=not settings.otlp_url.startswith("https://"),
         timeout=settings.export_timeout_s,
     )
     provider = TracerProvider(

@@ -13,7 +13,7 @@ TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
 TRACED = (
     "--tracing.enabled=true",
-    f"--tracing.endpoint=http://{OWN_GRPC}",
+    f"--tracing.otlp-url=http://{OWN_GRPC}",
     "--tracing.export-interval-s=0.05",
 )
 

@@ -16,6 +16,7 @@ from tracestore.api.errors import refuse
 from tracestore.model.ids import SINGLE_TENANT
 from tracestore.services.distributor.service import OTLP_GRPC, Distributor
 from tracestore.telemetry import Metrics
+from tracestore.tracing import Tracing
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 RESPONSE = b"\x0a\x00"
@@ -30,8 +31,9 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 class TraceReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Answers ``TraceService/Export``; any other method is UNIMPLEMENTED."""
 
-    def __init__(self, distributor: Distributor, metrics: Metrics) -> None:
+    def __init__(self, distributor: Distributor, metrics: Metrics, tracing: Tracing) -> None:
         self._distributor = distributor
+        self._tracing = tracing
         self._metrics = metrics
         self._export = grpc.unary_unary_rpc_method_handler(self.export)
 
@@ -42,7 +44,8 @@ class TraceReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has n
     async def export(self, request: bytes, context: Any) -> bytes:
         """Store one request; the answer means that it is durable."""
         try:
-            await self._distributor.push(SINGLE_TENANT, request, OTLP_GRPC)
+            with self._tracing.push("otlp push", _carrier(context)):
+                await self._distributor.push(SINGLE_TENANT, request, OTLP_GRPC)
         except Exception as error:  # noqa: BLE001 - the rim: each error becomes a status
             refusal = refuse(error, retry_after_s=self._distributor.retry_after_s)
         else:
@@ -54,6 +57,12 @@ class TraceReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has n
             context.set_trailing_metadata((("grpc-status-details-bin", details),))
         await context.abort(code, refusal.message)
         raise AssertionError("abort raises")
+
+
+def _carrier(context: Any) -> dict[str, str]:
+    """Get the metadata that are texts."""
+    pairs = context.invocation_metadata() or ()
+    return {key: value for key, value in pairs if isinstance(value, str)}
 
 
 def make_server(receiver: TraceReceiver, *, request_bytes_max: int) -> aio.Server:

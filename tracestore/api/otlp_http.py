@@ -26,6 +26,7 @@ from tracestore.model.ids import SINGLE_TENANT
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.distributor.service import OTLP_HTTP, Distributor
 from tracestore.telemetry import Metrics
+from tracestore.tracing import Tracing
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -43,6 +44,7 @@ class OtlpHttpReceiver:
     pool: BlockingPool
     """For decompression and JSON."""
     metrics: Metrics
+    tracing: Tracing
     request_bytes_max: int
 
     async def export(self, request: Request) -> Response:
@@ -56,7 +58,8 @@ class OtlpHttpReceiver:
         if encoding and encoding not in ENCODINGS:
             return _text(400, f"unsupported Content-Encoding: {encoding}")
         try:
-            await self._receive(request, content_type, encoding)
+            with self.tracing.push("otlp push", request.headers):
+                await self._receive(request, content_type, encoding)
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:  # noqa: BLE001 - the rim: each error becomes a status

@@ -241,7 +241,7 @@ class Process:
         address = parse_address(endpoint, setting=GRPC_SETTING)
         bind(address, setting=GRPC_SETTING).close()  # gRPC would not say why it cannot
         limit = self._settings.distributor.receivers.grpc_request_bytes_max
-        receiver = TraceReceiver(self._distributor, self._metrics)
+        receiver = TraceReceiver(self._distributor, self._metrics, self._tracing)
         server = make_server(receiver, request_bytes_max=limit)
         try:
             port = server.add_insecure_port(str(address))
@@ -255,6 +255,7 @@ class Process:
             distributor=self._distributor,
             pool=self._pools.unpack,
             metrics=self._metrics,
+            tracing=self._tracing,
             request_bytes_max=receivers.http_request_bytes_max,
         )
         return make_app(receiver, path=receivers.http.traces_url_path)
@@ -274,6 +275,7 @@ class Process:
             pool=self._pools.query,
             metrics=self._metrics,
             clock=self._clock,
+            tracing=self._tracing,
             is_ready=lambda: self._ingester.is_ready,
         )
         self._metrics.cache_bytes.labels("block").set_function(lambda: cache.bytes)

@@ -51,7 +51,7 @@ class BlockingPool:
             raise LimitExceededError(self._refusal, limit=self._name, retry_after_s=1.0)
         loop = asyncio.get_running_loop()
         context = contextvars.copy_context()
-        work = self._executor.submit(context.run, function, *args, **kwargs)
+        work = self._executor.submit(lambda: context.run(function, *args, **kwargs))
         self._outstanding += 1
         work.add_done_callback(lambda _: self._count_down(loop))
         return await asyncio.wrap_future(work)

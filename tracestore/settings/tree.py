@@ -197,7 +197,7 @@ class TracingSettings:
 
     enabled: bool = False
     """Whether requests to the API make spans."""
-    endpoint: str = "http://localhost:4317"
+    otlp_url: str = "http://localhost:4317"
     """Where they are sent, by OTLP over gRPC; this store itself may be it."""
     service_name: str = "tracestore"
     """``service.name`` of the spans."""

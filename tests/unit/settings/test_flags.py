@@ -43,6 +43,7 @@ def test_a_command_line_of_tempo() -> None:
         "server.http_listen_port": 3201,
         "server.log_level": "warn",
         "server.http_api_prefix": "/tempo",
+            "query.mcp_enabled": True,
         "storage.path": "/data",
     }
     assert [warning.split(" has ")[0] for warning in arguments.layer.warnings] == [

@@ -24,6 +24,7 @@ from tracestore.services.blocking import BlockingPool
 from tracestore.settings.tree import QuerySettings
 from tracestore.storage.index.blocklist import BlockList
 from tracestore.telemetry import Metrics
+from tracestore.tracing import Tracing
 
 T = TypeVar("T")
 
@@ -53,6 +54,7 @@ class Querier:
     pool: BlockingPool
     metrics: Metrics
     clock: Clock
+    tracing: Tracing
     is_ready: Callable[[], bool]
     """False until the index is read and the log replayed: an answer would leave something out."""
 
@@ -110,7 +112,10 @@ class Querier:
         control: QueryControl,
     ) -> T:
         control.check()
-        return evaluate(self.snapshot(tenant), control)
+        with self.tracing.step("query") as span:
+            sources = self.snapshot(tenant)
+            span.set_attributes({"tracestore.tenant": tenant, "tracestore.sources": len(sources)})
+            return evaluate(sources, control)
 
     def snapshot(self, tenant: TenantId) -> list[SpanSource]:
         """Get every source of a tenant: the live ones, then the blocks, newest first."""

@@ -14,9 +14,10 @@ from tracestore.query.control import QueryControl
 from tracestore.query.source import SpanSource
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.querier.service import Operation, Querier
-from tracestore.settings.tree import QuerySettings
+from tracestore.settings.tree import QuerySettings, TracingSettings
 from tracestore.storage.index.blocklist import BlockList
 from tracestore.telemetry import Metrics
+from tracestore.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Setup:
             pool=self.pool,
             metrics=Metrics(version="0"),
             clock=self.clock,
+            tracing=Tracing(TracingSettings(), version="0"),
             is_ready=lambda: True,
         )
 
