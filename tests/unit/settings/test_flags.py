@@ -31,7 +31,7 @@ def test_a_command_line_of_tempo() -> None:
         [
             *("-config.file=/conf/tempo.yaml", "-target=all", "-config.expand-env=true"),
             *("-mem-ballast-size-mbs=1024", "-server.http-listen-port=3201", "-log.level=warn"),
-            *("-multitenancy.enabled=false", "-query-frontend.mcp-server.enabled"),
+            *("-multitenancy.enabled=false", "-usage-report.reporting-enabled"),
             *("-http-api-prefix", "/tempo", "-storage.trace.local.path=/data"),
         ]
     )
@@ -43,12 +43,11 @@ def test_a_command_line_of_tempo() -> None:
         "server.http_listen_port": 3201,
         "server.log_level": "warn",
         "server.http_api_prefix": "/tempo",
-            "query.mcp_enabled": True,
         "storage.path": "/data",
     }
     assert [warning.split(" has ")[0] for warning in arguments.layer.warnings] == [
         "flag --mem-ballast-size-mbs",
-        "flag --query-frontend.mcp-server.enabled: query_frontend.mcp_server.enabled",
+        "flag --usage-report.reporting-enabled: usage_report.reporting_enabled",
     ]
 
 
