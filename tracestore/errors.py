@@ -29,6 +29,10 @@ class TooLargeError(InvalidRequestError):
     """Send less at a time. HTTP 413, gRPC INVALID_ARGUMENT."""
 
 
+class NoTenantError(TracestoreError):
+    """Name the tenant. HTTP 401, gRPC UNKNOWN, as Tempo has it."""
+
+
 class NotFoundError(TracestoreError):
     """Accept that it is not there. HTTP 404, gRPC NOT_FOUND."""
 

@@ -182,9 +182,10 @@ class Routes:
             headers = {}
             if refusal.http_status in (429, 503):
                 headers["Retry-After"] = refusal.retry_after_header
-            answer = Answer(
-                body=refusal.message.encode(), status=refusal.http_status, headers=headers
-            )
+            # the 401 ends its line, like all that Go's http.Error writes
+            end = "\n" if refusal.http_status == 401 else ""
+            body = (refusal.message + end).encode()
+            answer = Answer(body=body, status=refusal.http_status, headers=headers)
         self._observe(request.method, label, answer.status, started_ns)
         return answer
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from tracestore.api.app import READ, Answer, Routes, text
+from tracestore.model.ids import TenantId, parse_tenant_id
 from tracestore.services.lifecycle import State, Supervisor
 from tracestore.telemetry import CONTENT_TYPE, Metrics
 from tracestore.version import package_version
@@ -29,8 +30,8 @@ class Ops:
     supervisor: Supervisor
     metrics: Metrics
     routes: Routes
-    flush_all: Callable[[], Awaitable[None]]
-    """Writes what is live to blocks; returns when that is done."""
+    flush_all: Callable[[TenantId | None], Awaitable[None]]
+    """Writes what is live, of one tenant or of all, to blocks; returns when that is done."""
     render_config: Callable[[str], str]
     """Mode (empty, ``diff`` or ``defaults``) -> YAML of the settings."""
 
@@ -79,9 +80,10 @@ class Ops:
         """Expose every series."""
         return Answer(body=self.metrics.render(), media_type=CONTENT_TYPE)
 
-    async def flush(self, _request: Request) -> Answer:
-        """Write what is live to blocks; 204 when it is done."""
-        await self.flush_all()
+    async def flush(self, request: Request) -> Answer:
+        """Write what is live to blocks, of one tenant with ``?tenant=``; 204 when it is done."""
+        name = request.query_params.get("tenant", "")
+        await self.flush_all(parse_tenant_id(name) if name else None)
         return Answer(status=204, media_type=None)
 
     async def status(self, request: Request) -> Answer:

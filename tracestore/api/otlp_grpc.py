@@ -13,8 +13,8 @@ import grpc
 from grpc import aio
 
 from tracestore.api.errors import refuse
-from tracestore.model.ids import SINGLE_TENANT
-from tracestore.services.distributor.service import OTLP_GRPC, Distributor
+from tracestore.api.tenant import Intake, values_of
+from tracestore.services.distributor.service import OTLP_GRPC
 from tracestore.telemetry import Metrics
 from tracestore.tracing import Tracing
 
@@ -31,8 +31,8 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 class TraceReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Answers ``TraceService/Export``; any other method is UNIMPLEMENTED."""
 
-    def __init__(self, distributor: Distributor, metrics: Metrics, tracing: Tracing) -> None:
-        self._distributor = distributor
+    def __init__(self, intake: Intake, metrics: Metrics, tracing: Tracing) -> None:
+        self._intake = intake
         self._tracing = tracing
         self._metrics = metrics
         self._export = grpc.unary_unary_rpc_method_handler(self.export)
@@ -45,9 +45,10 @@ class TraceReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has n
         """Store one request; the answer means that it is durable."""
         try:
             with self._tracing.push("otlp push", _carrier(context)):
-                await self._distributor.push(SINGLE_TENANT, request, OTLP_GRPC)
+                orgs = values_of(context.invocation_metadata())
+                await self._intake.push(orgs, request, OTLP_GRPC)
         except Exception as error:  # noqa: BLE001 - the rim: each error becomes a status
-            refusal = refuse(error, retry_after_s=self._distributor.retry_after_s)
+            refusal = refuse(error, retry_after_s=self._intake.distributor.retry_after_s)
         else:
             return RESPONSE
         code = _CODES[refusal.grpc_code]

@@ -19,12 +19,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from tracestore.api.errors import Refusal, refuse
+from tracestore.api.tenant import HEADER, Intake
 from tracestore.codec.compression import ENCODINGS, decompress
 from tracestore.codec.otlp import encode_json_request
 from tracestore.errors import TooLargeError
-from tracestore.model.ids import SINGLE_TENANT
 from tracestore.services.blocking import BlockingPool
-from tracestore.services.distributor.service import OTLP_HTTP, Distributor
+from tracestore.services.distributor.service import OTLP_HTTP
 from tracestore.telemetry import Metrics
 from tracestore.tracing import Tracing
 
@@ -40,7 +40,7 @@ _LINGER_S = 2.0
 class OtlpHttpReceiver:
     """Answers ``POST /v1/traces``."""
 
-    distributor: Distributor
+    intake: Intake
     pool: BlockingPool
     """For decompression and JSON."""
     metrics: Metrics
@@ -63,7 +63,7 @@ class OtlpHttpReceiver:
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:  # noqa: BLE001 - the rim: each error becomes a status
-            refusal = refuse(error, retry_after_s=self.distributor.retry_after_s)
+            refusal = refuse(error, retry_after_s=self.intake.distributor.retry_after_s)
             return self._refusal(refusal, content_type)
         return Response(_SUCCESS[content_type], media_type=content_type)
 
@@ -76,7 +76,7 @@ class OtlpHttpReceiver:
                 )
             if content_type == JSON:
                 body = await self.pool.run(encode_json_request, body)
-        await self.distributor.push(SINGLE_TENANT, body, OTLP_HTTP)
+        await self.intake.push(request.headers.getlist(HEADER), body, OTLP_HTTP)
 
     async def _read(self, request: Request, held: ExitStack) -> bytearray:
         """Read the body, never more than the limit, counted as in flight while it is here."""
@@ -84,14 +84,14 @@ class OtlpHttpReceiver:
         size = int(announced) if announced.isascii() and announced.isdigit() else 0
         if size > self.request_bytes_max:
             raise TooLargeError("http: request body too large")
-        held.enter_context(self.distributor.hold(size))
+        held.enter_context(self.intake.distributor.hold(size))
         body = bytearray()
         async for piece in request.stream():
             body += piece
             if len(body) > self.request_bytes_max:
                 raise TooLargeError("http: request body too large")
             if not announced:
-                held.enter_context(self.distributor.hold(len(piece)))
+                held.enter_context(self.intake.distributor.hold(len(piece)))
         return body
 
     def _refusal(self, refusal: Refusal, content_type: str) -> Response:

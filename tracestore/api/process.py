@@ -26,6 +26,7 @@ from tracestore.api.otlp_http import OtlpHttpReceiver, make_app
 from tracestore.api.search import SearchRoutes
 from tracestore.api.servers import Door, GrpcServer, HttpServer
 from tracestore.api.sockets import Address, bind, bound_address, parse_address
+from tracestore.api.tenant import Intake, Tenancy
 from tracestore.api.traces import TraceRoutes
 from tracestore.clock import Clock, SystemClock
 from tracestore.errors import SettingsError
@@ -52,7 +53,7 @@ from tracestore.storage.objects.local import LocalObjectStore
 from tracestore.storage.objects.measured import MeasuredObjectStore
 from tracestore.storage.wal.lock import DirectoryLock
 from tracestore.storage.wal.log import WriteAheadLog
-from tracestore.storage.wal.replay import QUARANTINE, Replay
+from tracestore.storage.wal.replay import QUARANTINE, Replay, list_tenants
 from tracestore.telemetry import Metrics
 from tracestore.tracing import TraceIdFilter, Tracing
 from tracestore.version import package_version
@@ -145,6 +146,8 @@ class Process:
         self._distributor = Distributor(
             settings.distributor, self._ingester, self._pools.receive, self._metrics, clock
         )
+        self._tenancy = Tenancy.of(settings)
+        self._intake = Intake(tenancy=self._tenancy, distributor=self._distributor)
 
     @property
     def _api_address(self) -> Address:
@@ -187,13 +190,18 @@ class Process:
         return Ingester(
             settings.ingester,
             settings.storage.block,
-            Durables(open_log=open_log, replay=replay, quarantine=Quarantine(wal / QUARANTINE)),
+            Durables(
+                open_log=open_log,
+                logged=lambda: list_tenants(wal),
+                replay=replay,
+                quarantine=Quarantine(wal / QUARANTINE),
+            ),
             Flusher(writer, self._follower.add_block, metrics, clock),
             IngesterPools(decode=self._pools.decode, flush=self._pools.flush),
             metrics,
             clock,
             self._rng,
-            tenants=(SINGLE_TENANT,),
+            always=() if settings.multitenancy_enabled else (SINGLE_TENANT,),
         )
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Endpoints], None] | None) -> None:
@@ -241,7 +249,7 @@ class Process:
         address = parse_address(endpoint, setting=GRPC_SETTING)
         bind(address, setting=GRPC_SETTING).close()  # gRPC would not say why it cannot
         limit = self._settings.distributor.receivers.grpc_request_bytes_max
-        receiver = TraceReceiver(self._distributor, self._metrics, self._tracing)
+        receiver = TraceReceiver(self._intake, self._metrics, self._tracing)
         server = make_server(receiver, request_bytes_max=limit)
         try:
             port = server.add_insecure_port(str(address))
@@ -252,7 +260,7 @@ class Process:
     def _make_otlp_http(self) -> FastAPI:
         receivers = self._settings.distributor.receivers
         receiver = OtlpHttpReceiver(
-            distributor=self._distributor,
+            intake=self._intake,
             pool=self._pools.unpack,
             metrics=self._metrics,
             tracing=self._tracing,
@@ -282,8 +290,8 @@ class Process:
         self._metrics.cache_hits.labels("block").set_function(lambda: cache.hits)
         self._metrics.cache_misses.labels("block").set_function(lambda: cache.misses)
         prefix = settings.server.http_api_prefix.rstrip("/")
-        TraceRoutes(querier=querier).add_to(routes, prefix)
-        SearchRoutes(querier=querier).add_to(routes, prefix)
+        TraceRoutes(querier=querier, tenancy=self._tenancy).add_to(routes, prefix)
+        SearchRoutes(querier=querier, tenancy=self._tenancy).add_to(routes, prefix)
         Ops(
             supervisor=supervisor,
             metrics=self._metrics,

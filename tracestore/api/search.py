@@ -14,11 +14,11 @@ from tracestore.api.app import Answer, Routes, accepts_gzip, packed
 from tracestore.api.headers import MISSING_HEADER
 from tracestore.api.negotiate import Encoding, negotiate
 from tracestore.api.params import SearchParams, parse_search
+from tracestore.api.tenant import Tenancy
 from tracestore.api.wanted import text_of, wanted_of
 from tracestore.api.watch import while_connected
 from tracestore.codec.search_json import render_search_json, render_search_protobuf
 from tracestore.errors import InvalidRequestError
-from tracestore.model.ids import SINGLE_TENANT
 from tracestore.model.results import QueryStats
 from tracestore.model.times import SECOND_NS
 from tracestore.query import search
@@ -33,6 +33,7 @@ class SearchRoutes:
     """The handler."""
 
     querier: Querier
+    tenancy: Tenancy
 
     def add_to(self, routes: Routes, prefix: str) -> None:
         """Serve the route."""
@@ -40,24 +41,24 @@ class SearchRoutes:
 
     async def get(self, request: Request) -> Answer:
         """Answer with the traces that match, newest first unless asked otherwise."""
+        org = self.tenancy.org_of(request)
         querier = self.querier
         now_s = querier.clock.now_ns() // SECOND_NS
         params = parse_search(request.query_params, querier.settings, now_s=now_s)
         encoding = negotiate(request)
         if encoding is Encoding.PROTOBUF and (params.count or params.explain):
             raise InvalidRequestError("count and explain have no place in protobuf: ask for JSON")
+        tenants = org.for_reading()
         ready = _Search(
             params=params,
             encoding=encoding,
             gzipped=accepts_gzip(request),
             reach_ns=int(querier.settings.trace_reach_s * SECOND_NS),
-            count_inspected=partial(querier.count_inspected, SINGLE_TENANT, Operation.SEARCH),
+            count_inspected=partial(querier.count_inspected, tenants, Operation.SEARCH),
         )
         return await while_connected(
             request,
-            lambda cancelled: querier.run(
-                SINGLE_TENANT, Operation.SEARCH, ready.evaluate, cancelled
-            ),
+            lambda cancelled: querier.run(tenants, Operation.SEARCH, ready.evaluate, cancelled),
         )
 
 

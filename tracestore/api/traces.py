@@ -11,6 +11,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from tracestore.api.app import Answer, Routes, accepts_gzip, packed, text
 from tracestore.api.negotiate import Encoding, negotiate
+from tracestore.api.tenant import Tenancy
 from tracestore.api.trace_params import TraceFormat, TraceParams, parse_trace_by_id
 from tracestore.api.watch import while_connected
 from tracestore.codec.trace_json import (
@@ -28,7 +29,7 @@ from tracestore.codec.trace_llm import render_llm_json
 from tracestore.codec.trace_prune import keep_spans, spans_of
 from tracestore.codec.trace_text import render_trace_text
 from tracestore.codec.trace_tree import read_spans
-from tracestore.model.ids import SINGLE_TENANT, TraceId, parse_trace_id
+from tracestore.model.ids import TraceId, parse_trace_id
 from tracestore.query.control import QueryControl
 from tracestore.query.source import SpanSource
 from tracestore.query.trace_by_id import TraceFound, find_trace
@@ -50,6 +51,7 @@ class TraceRoutes:
     """The handlers."""
 
     querier: Querier
+    tenancy: Tenancy
 
     def add_to(self, routes: Routes, prefix: str) -> None:
         """Serve both versions."""
@@ -65,6 +67,7 @@ class TraceRoutes:
         return await self._run(request, Version.V2)
 
     async def _run(self, request: Request, version: Version) -> Answer:
+        org = self.tenancy.org_of(request)
         lookup = _Lookup(
             trace_id=parse_trace_id(request.path_params["traceID"]),
             params=parse_trace_by_id(request.query_params, self.querier.settings),
@@ -73,10 +76,11 @@ class TraceRoutes:
             bytes_max=self.querier.settings.max_trace_bytes,
             gzipped=accepts_gzip(request),
         )
+        tenants = org.for_reading()
         return await while_connected(
             request,
             lambda cancelled: self.querier.run(
-                SINGLE_TENANT, Operation.TRACES, lookup.evaluate, cancelled
+                tenants, Operation.TRACES, lookup.evaluate, cancelled
             ),
         )
 

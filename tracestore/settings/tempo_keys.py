@@ -71,6 +71,7 @@ _SEARCH = "query_frontend.search"
 
 Meaning = str | tuple[str, Callable[[str], object]]
 MEANT: Final[dict[str, Meaning]] = {
+    "auth_enabled": "multitenancy_enabled",
     "http_api_prefix": "server.http_api_prefix",
     "server.graceful_shutdown_timeout": ("server.drain_timeout_s", _DURATION),
     f"{_GRPC}.endpoint": "distributor.receivers.grpc.endpoint",
@@ -103,6 +104,7 @@ MEANT: Final[dict[str, Meaning]] = {
     "querier.max_concurrent_queries": "query.max_concurrent_queries",
     "querier.search.query_timeout": ("query.query_timeout_s", _DURATION),
     "query_frontend.mcp_server.enabled": "query.mcp_enabled",
+    "query_frontend.multi_tenant_queries_enabled": "query.multi_tenant_queries_enabled",
     "query_frontend.max_outstanding_per_tenant": "query.max_outstanding_queries",
     "query_frontend.max_query_expression_size_bytes": "query.max_query_expression_bytes",
     f"{_SEARCH}.default_result_limit": "query.default_result_limit",
@@ -120,7 +122,6 @@ MEANT: Final[dict[str, Meaning]] = {
 _TLS = "the endpoint would be served without it; put a proxy that ends TLS in front"
 
 REFUSED: Final[dict[str, str]] = {
-    "several tenants are not supported yet": "{multitenancy_enabled,auth_enabled}",
     f"TLS is not supported yet, and {_TLS}": f"""
         {{{_GRPC},{_HTTP}}}.tls  server.{{http_tls_config,grpc_tls_config}}
     """,
@@ -256,8 +257,8 @@ IGNORED: Final[dict[str, str]] = {
         querier.search.{external_backend,external_endpoints,google_cloud_run,cloud_run}
         querier.{extra_query_delay,query_live_store,trace_by_id.query_timeout}
     """,
-    "there is one tenant, and all its queries are allowed": """
-        query_frontend.{multi_tenant_queries_enabled,url_deny_list,log_query_request_headers}
+    "all queries are allowed, and their headers are not logged": """
+        query_frontend.{url_deny_list,log_query_request_headers}
     """,
     "see query.query_timeout_s": "query_frontend.api_timeout",
     "TraceQL metrics are not supported yet": """

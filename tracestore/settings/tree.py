@@ -116,6 +116,13 @@ class IngesterSettings:
     """Age at which the live tables are flushed. Shorter: less replay and memory, more blocks."""
     max_block_bytes: int = 256 * MIB
     """Wire bytes at which the live tables are flushed."""
+    live_bytes_max: int = 512 * MIB
+    """Wire bytes in the live tables of all tenants; beyond it the largest are flushed, then senders
+    with more than their share wait."""
+    tenants_max: int = 1000
+    """Tenants with live tables at a time, a thread each; the spans of further ones are refused."""
+    tenant_idle_s: float = 600.0
+    """Live state of a tenant without spans goes after this time; its blocks stay."""
     flush_concurrency: int = 1
     """Blocks written at a time; each needs memory for its columns."""
     unflushed_blocks_max: int = 2
@@ -177,6 +184,10 @@ class QuerySettings:
     """Longest query text."""
     max_concurrent_queries: int = 4
     """Queries evaluated at a time; the rest wait."""
+    multi_tenant_queries_enabled: bool = True
+    """Whether a query may name several tenants, as in ``X-Scope-OrgID: a|b``."""
+    tenants_max: int = 64
+    """Tenants that one query may name."""
     max_outstanding_queries: int = 200
     """Queries that may wait; more are refused with 429."""
     query_timeout_s: float = 30.0
@@ -217,6 +228,8 @@ class Settings:
 
     target: str = "all"
     """The role of this process."""
+    multitenancy_enabled: bool = False
+    """Whether requests must name their tenant (``X-Scope-OrgID``); else it is not looked at."""
     server: ServerSettings = field(default_factory=ServerSettings)
     distributor: DistributorSettings = field(default_factory=DistributorSettings)
     ingester: IngesterSettings = field(default_factory=IngesterSettings)

@@ -43,6 +43,7 @@ def test_a_command_line_of_tempo() -> None:
         "server.http_listen_port": 3201,
         "server.log_level": "warn",
         "server.http_api_prefix": "/tempo",
+        "multitenancy_enabled": False,
         "storage.path": "/data",
     }
     assert [warning.split(" has ")[0] for warning in arguments.layer.warnings] == [
@@ -66,6 +67,13 @@ def test_a_boolean_alone_is_true_and_takes_no_value() -> None:
 
     assert values(arguments) == {"distributor.receivers.http.enabled": True}
     assert arguments.switches == {"version"}
+
+
+@pytest.mark.parametrize(
+    "flag", ["-multitenancy.enabled", "--auth.enabled=true", "--multitenancy-enabled"]
+)
+def test_each_name_switches_tenants_on(flag: str) -> None:
+    assert values(parse_arguments([flag])) == {"multitenancy_enabled": True}
 
 
 def test_the_flags_of_a_command_are_its_own() -> None:
@@ -101,7 +109,6 @@ def test_an_empty_name_is_no_file() -> None:
         (["--server.http-listen-port"], "needs a value"),
         (["--config"], "needs a value"),
         (["--ingester=x"], "is a section"),
-        (["-multitenancy.enabled"], "several tenants are not supported yet"),
         (["-config.expand-env=perhaps"], "expected true or false"),
         (["stray"], "unexpected argument 'stray'"),
         (["--"], "unexpected argument"),

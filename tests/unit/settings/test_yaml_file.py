@@ -174,7 +174,6 @@ storage:
         ),
         ("ingester:\n  max_blok_bytes: 1", "unknown key ingester.max_blok_bytes; the nearest"),
         ("{[1, 2]: 3}", "t.yaml:1: a key must be a text"),
-        ("multitenancy_enabled: true", "t.yaml:1: multitenancy_enabled: several tenants"),
         ("server: {http_tls_config: {cert_file: x}}", "TLS is not supported yet"),
         (
             "ingester: {max_block_duration: 1m}\nlive_store: {max_block_duration: 2m}",
@@ -195,8 +194,6 @@ def test_mistakes_are_one_line_with_the_place(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "multitenancy_enabled: false",
-        "auth_enabled: false",
         "server: {http_tls_config: {}, grpc_tls_config: }",
         "server: {http_tls_config: {cert_file: '', key_file: null, client_auth_type: \"\"}}",
         "server: {grpc_tls_config: {insecure: false, ciphers: [], ca: {file: }}}",
@@ -206,6 +203,11 @@ def test_what_is_refused_may_be_off(text: str) -> None:
     layer = read_yaml(text, source="t.yaml")
 
     assert (layer.values, layer.warnings) == ({}, [])
+
+
+@pytest.mark.parametrize("key", ["multitenancy_enabled", "auth_enabled"])
+def test_tenants_are_switched_on_by_both_names(key: str) -> None:
+    assert values(f"{key}: true") == {"multitenancy_enabled": True}
 
 
 def test_the_same_said_twice_is_fine() -> None:

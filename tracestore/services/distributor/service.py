@@ -120,6 +120,16 @@ class Distributor:
         metrics.accepted_spans.labels(source.receiver, source.transport).inc(spans)
         metrics.push_seconds.observe((self._clock.monotonic_ns() - started_ns) / 1e9)
 
+    async def count_refused(self, request: Body, source: Source) -> int:
+        """Count the spans of a request that is refused for want of a tenant.
+
+        Returns: how many there are.
+        Raises: InvalidRequestError if the request is malformed.
+        """
+        spans = (await self._pool.run(check, request)).spans
+        self._metrics.refused_spans.labels(source.receiver, source.transport).inc(spans)
+        return spans
+
     def _check_and_append(
         self, tenant: TenantId, request: Body, source: Source
     ) -> tuple[int, Future[WalPosition] | None]:

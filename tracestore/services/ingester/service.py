@@ -9,20 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
 from tracestore.clock import Clock
-from tracestore.errors import TracestoreError, UnavailableError
+from tracestore.errors import CorruptionError, TracestoreError, UnavailableError
 from tracestore.kernel import RequestCheck
 from tracestore.model.ids import TenantId, new_block_id
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.ingester.flush import Flusher
 from tracestore.services.ingester.head import Head, Request
 from tracestore.services.ingester.live import LiveSource
-from tracestore.services.ingester.tenant import Log, Quarantine, TenantLive
+from tracestore.services.ingester.tenant import Log, Quarantine, RetiredError, TenantLive
+from tracestore.services.ingester.tenants import Tenants
 from tracestore.settings.tree import BlockSettings, IngesterSettings
 from tracestore.storage.wal.log import WalPosition
 from tracestore.telemetry import Metrics
@@ -52,12 +53,18 @@ class ReplayedRecord(Protocol):
     def payload(self) -> bytes:
         """An ExportTraceServiceRequest."""
 
+    @property
+    def tenant(self) -> str:
+        """Whose it is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Durables:
     """Where the tenants' logs are: made by the process, faked by tests."""
 
     open_log: Callable[[TenantId], Log]
+    logged: Callable[[], Sequence[TenantId]]
+    """Who has segments on disk."""
     replay: Callable[[TenantId], SegmentReplay]
     """Skips, and deletes, the segments that a committed block holds."""
     quarantine: Quarantine
@@ -88,8 +95,11 @@ class Ingester:
         clock: Clock,
         rng: random.Random,
         *,
-        tenants: tuple[TenantId, ...],
+        always: tuple[TenantId, ...] = (),
     ) -> None:
+        """Args:
+        always: tenants that have live tables from the start to the end, also without spans.
+        """
         self._settings = settings
         self._block_settings = block_settings
         self._durables = durables
@@ -98,8 +108,13 @@ class Ingester:
         self._metrics = metrics
         self._clock = clock
         self._rng = rng
-        self._tenant_ids = tenants
-        self._tenants: dict[TenantId, TenantLive] = {}
+        self._always = frozenset(always)
+        self._tenants = Tenants(
+            lambda tenant: self._make(tenant, [self._new_head()]),
+            tenants_max=settings.tenants_max,
+            idle_s=settings.tenant_idle_s,
+        )
+        self._replayed = False
         self._slots = asyncio.Semaphore(settings.flush_concurrency)
         self._pending = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -107,45 +122,57 @@ class Ingester:
     @property
     def is_ready(self) -> bool:
         """Whether the logs are replayed: before that, live tables have gaps."""
-        return len(self._tenants) == len(self._tenant_ids)
+        return self._replayed
+
+    def has(self, tenant: TenantId) -> bool:
+        """Tell whether a tenant has live state."""
+        return self._tenants.get(tenant) is not None
 
     def append(
         self, tenant: TenantId, request: Request, checked: RequestCheck
     ) -> Future[WalPosition]:
-        """Make a valid request durable; see ``distributor.Appender``."""
-        return self._tenant(tenant).append(request, checked)
+        """Make a valid request durable; see ``distributor.Appender``. Opens the tenant if new."""
+        self._check_replayed()
+        while True:
+            try:
+                return self._tenants.open(tenant).append(request, checked)
+            except RetiredError:
+                continue  # it is no longer listed, so it is opened anew
 
     async def wait_for_room(self, tenant: TenantId) -> None:
         """Wait while too much is not yet decoded or flushed. Raises: UnavailableError."""
-        live = self._tenant(tenant)
-        pressure = live.pressure()
-        if pressure is None:
-            return
+        self._check_replayed()
         deadline_ns = self._clock.monotonic_ns() + int(ROOM_WAIT_S * 1e9)
-        while (pressure := live.pressure()) is not None:
+        while (pressure := self._pressure(tenant)) is not None:
             if self._clock.monotonic_ns() >= deadline_ns:
                 raise UnavailableError(f"{pressure}: retry later")
             await self._clock.sleep(ROOM_CHECK_S)
+
+    def _pressure(self, tenant: TenantId) -> str | None:
+        live = self._tenants.get(tenant)
+        if live is None:
+            return None
+        return live.pressure() or self._tenants.pressure(live, self._settings)
 
     def sources(self, tenant: TenantId) -> list[LiveSource]:
         """Get the live tables of a tenant; for pool threads. Read the block list after it."""
         live = self._tenants.get(tenant)
         return [] if live is None else live.sources()
 
-    def _tenant(self, tenant: TenantId) -> TenantLive:
-        live = self._tenants.get(tenant)
-        if live is None:
+    def _check_replayed(self) -> None:
+        if not self._replayed:
             raise UnavailableError("the server is starting")
-        return live
 
     async def start(self) -> None:
         """Replay what the last process left. Raises: UnavailableError, CorruptionError."""
         self._loop = asyncio.get_running_loop()
         self._metrics.pending_bytes.set_function(self._pending_bytes)
-        for tenant in self._tenant_ids:
-            self._tenants[tenant] = await self._pools.decode.run(self._open, tenant)
+        logged = await self._pools.decode.run(self._durables.logged)
+        for tenant in sorted({*self._always, *logged}):
+            self._tenants.put([await self._pools.decode.run(self._replay, tenant)])
+        self._replayed = True
 
-    def _open(self, tenant: TenantId) -> TenantLive:
+    def _replay(self, tenant: TenantId) -> TenantLive:
         """Fill heads from the segments left; each takes whole segments, the last one goes on."""
         heads = [self._new_head()]
         segments = records = 0
@@ -155,8 +182,25 @@ class Ingester:
             segments += 1
             heads[-1].segments += (segment,)
             for record in payloads:
+                if record.tenant != tenant:
+                    raise CorruptionError(
+                        f"the write-ahead log of tenant {tenant} holds a record of tenant "
+                        f"{record.tenant}: its directory must not be shared",
+                        key=segment,
+                    )
                 heads[-1].load(record.payload)
                 records += 1
+        live = self._make(tenant, heads)
+        spans = sum(head.spans for head in heads)
+        self._metrics.wal_replayed_spans.inc(spans)
+        log.info(
+            "write-ahead log is replayed",
+            extra={"tenant": tenant, "segments": segments, "records": records, "spans": spans},
+        )
+        return live
+
+    def _make(self, tenant: TenantId, heads: list[Head]) -> TenantLive:
+        """Open a tenant; the last head goes on, those before it wait for their blocks."""
         live = TenantLive(
             tenant,
             self._settings,
@@ -168,12 +212,6 @@ class Ingester:
         for head in heads[:-1]:
             live.adopt(head)
         live.grow(heads[-1])
-        spans = sum(head.spans for head in heads)
-        self._metrics.wal_replayed_spans.inc(spans)
-        log.info(
-            "write-ahead log is replayed",
-            extra={"tenant": tenant, "segments": segments, "records": records, "spans": spans},
-        )
         return live
 
     def _new_head(self) -> Head:
@@ -200,7 +238,7 @@ class Ingester:
             await self.flush_all()
         except UnavailableError as error:
             log.warning("last flush failed, the log keeps it", extra={"error": str(error)})
-        for live in self._tenants.values():
+        for live in self._tenants.all():
             await self._pools.flush.run(live.close)
 
     def _wake_decoder(self) -> None:
@@ -226,17 +264,22 @@ class Ingester:
     async def decode_once(self) -> None:
         """Decode all that is durable now."""
         started_ns = self._clock.monotonic_ns()
-        for live in self._tenants.values():
-            await self._pools.decode.run(live.decode)
-            head = live.live
-            self._metrics.live_spans.labels(live.tenant).set(head.spans)
-            self._metrics.live_bytes.labels(live.tenant).set(head.wire_bytes)
-        seconds = (self._clock.monotonic_ns() - started_ns) / 1e9
-        self._metrics.decode_seconds.inc(seconds)
+        await self._pools.decode.run(self._decode)
+        self._metrics.decode_seconds.inc((self._clock.monotonic_ns() - started_ns) / 1e9)
+        self._show_live()
+
+    def _decode(self) -> None:
+        for live in self._tenants.all():
+            if live.pending_bytes:
+                live.decode()
+
+    def _show_live(self) -> None:
+        for live in self._tenants.all():
+            self._metrics.live_spans.labels(live.tenant).set(live.live.spans)
+            self._metrics.live_bytes.labels(live.tenant).set(live.live.wire_bytes)
 
     def _pending_bytes(self) -> int:
-        lives = self._tenants.values()
-        return sum(head.pending_bytes for live in lives for head in live.heads)
+        return sum(live.pending_bytes for live in self._tenants.all())
 
     async def _flush_for_ever(self) -> None:
         while True:
@@ -246,13 +289,30 @@ class Ingester:
     async def flush_due(self) -> None:
         """Cut the heads that are old or large enough, and write those whose time has come."""
         now_ns = self._clock.monotonic_ns()
+        crowded = self._largest_if_crowded()
         async with asyncio.TaskGroup() as tasks:
-            for live in self._tenants.values():
-                if live.is_due(now_ns):
+            for live in self._tenants.all():
+                if live is crowded or live.is_due(now_ns):
                     live.cut()
                 for head in live.cut_heads:
                     if head.retry_at_ns <= now_ns:
                         tasks.create_task(self._flush_or_retry_later(live, head))
+        closed = await self._pools.flush.run(self._close_idle, now_ns)
+        for tenant in closed:
+            self._metrics.live_spans.remove(tenant)
+            self._metrics.live_bytes.remove(tenant)
+
+    def _close_idle(self, now_ns: int) -> tuple[TenantId, ...]:
+        return self._tenants.close_idle(now_ns, keep=self._always)
+
+    def _largest_if_crowded(self) -> TenantLive | None:
+        """Find whose head should go first if all tenants together have too much in memory."""
+        lives = self._tenants.all()
+        growing = [live for live in lives if not live.cut_heads]
+        total = sum(live.wire_bytes for live in lives)
+        if len(lives) == 1 or not growing or total < self._settings.live_bytes_max:
+            return None
+        return max(growing, key=lambda live: live.wire_bytes)
 
     async def _flush_or_retry_later(self, live: TenantLive, head: Head) -> None:
         try:
@@ -274,12 +334,14 @@ class Ingester:
                 raise
         self._metrics.live_spans.labels(live.tenant).set(live.live.spans)
 
-    async def flush_all(self) -> None:
-        """Write everything that is live now to blocks, failed ones first.
+    async def flush_all(self, tenant: TenantId | None = None) -> None:
+        """Write everything that is live now, of one tenant or of all, to blocks; failed ones first.
 
         Raises: UnavailableError; what was not written stays live.
         """
-        for live in self._tenants.values():
+        for live in self._tenants.all():
+            if tenant is not None and live.tenant != tenant:
+                continue
             for head in live.cut_heads:
                 await self._flush(live, head)
             live.cut()

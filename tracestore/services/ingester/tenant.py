@@ -54,6 +54,10 @@ class _CutHead:
     meta: BlockMeta | None = None
 
 
+class RetiredError(Exception):
+    """The tenant was let go between finding it and writing to it: open it again."""
+
+
 class TenantLive:
     """All that is acknowledged and not yet in a block. Thread-safe."""
 
@@ -80,6 +84,7 @@ class TenantLive:
         self._lock = threading.Lock()
         self._live = new_head()
         self._cut: tuple[_CutHead, ...] = ()
+        self._retired = False
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -100,10 +105,12 @@ class TenantLive:
     def append(self, request: Request, checked: RequestCheck | None = None) -> Future[WalPosition]:
         """Queue a request for the log; once it is durable it waits for decoding.
 
-        Raises: UnavailableError if the log does not take it.
+        Raises: UnavailableError if the log does not take it, RetiredError.
         Cost: compression, under the lock; the disk is not waited for.
         """
         with self._lock:
+            if self._retired:
+                raise RetiredError
             head = self._live
             head.expect(request)
             try:
@@ -133,6 +140,27 @@ class TenantLive:
         """Get the live tables. Read the block list after this, and leave out what is in both."""
         views = (head.view() for head in self.heads)
         return [view for view in views if view is not None]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that was taken is in blocks."""
+        return self._live.is_empty and not self._cut
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that wait for decoding."""
+        return sum(head.pending_bytes for head in self.heads)
+
+    @property
+    def wire_bytes(self) -> int:
+        """Bytes of all requests that are in no block yet."""
+        return sum(head.wire_bytes for head in self.heads)
+
+    def retire(self) -> bool:
+        """Take nothing any more, if there is nothing now. Returns: whether that is so."""
+        with self._lock:
+            self._retired = self._live.is_empty and not self._cut
+            return self._retired
 
     def pressure(self) -> str | None:
         """Say why senders should wait, None if they need not."""

@@ -1,4 +1,4 @@
-"""Runs queries on a snapshot of everything a tenant has, in a bounded pool, with a deadline.
+"""Runs queries on a snapshot of everything that tenants have, in a bounded pool, with a deadline.
 
 A snapshot is taken in one order: live heads first, then the block list, and a head whose block is
 in the list is left out. A flush publishes in the other order (the list first, then the head goes),
@@ -22,11 +22,14 @@ from tracestore.query.control import QueryControl
 from tracestore.query.source import SpanSource
 from tracestore.services.blocking import BlockingPool
 from tracestore.settings.tree import QuerySettings
-from tracestore.storage.index.blocklist import BlockList
+from tracestore.storage.index.blocklist import BlockList, merge_newest_first
 from tracestore.telemetry import Metrics
 from tracestore.tracing import Tracing
 
 T = TypeVar("T")
+
+UNKNOWN_TENANT = "__unknown__"
+"""Stands in metrics for tenants that were asked for and have nothing."""
 
 
 class Operation(StrEnum):
@@ -41,6 +44,9 @@ class LiveTables(Protocol):
 
     def sources(self, tenant: TenantId) -> Sequence[SpanSource]:
         """Get the live tables of a tenant. Synchronous, thread-safe."""
+
+    def has(self, tenant: TenantId) -> bool:
+        """Tell whether a tenant has live state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +66,7 @@ class Querier:
 
     async def run(
         self,
-        tenant: TenantId,
+        tenants: tuple[TenantId, ...],
         operation: Operation,
         evaluate: Callable[[Sequence[SpanSource], QueryControl], T],
         cancelled: threading.Event,
@@ -68,6 +74,7 @@ class Querier:
         """Run ``evaluate`` on a snapshot, in a pool thread.
 
         Args:
+            tenants: whose spans are looked at, together, as if they were one tenant's.
             cancelled: set by the caller when nobody waits for the answer any more.
 
         Raises: UnavailableError while starting, LimitExceededError if too many wait, DeadlineError
@@ -75,6 +82,7 @@ class Querier:
         """
         if not self.is_ready():
             raise UnavailableError("the server is starting")
+        label = self.label(tenants)
         started_ns = self.clock.monotonic_ns()
         timeout_ns = int(self.settings.query_timeout_s * 1e9)
         control = QueryControl(
@@ -84,43 +92,57 @@ class Querier:
             bytes_max=self.settings.max_bytes_read,
         )
         waiting = max(0, self.pool.outstanding + 1 - self.settings.max_concurrent_queries)
-        self.metrics.queue_length.labels(tenant).set(waiting)
+        self.metrics.queue_length.labels(label).set(waiting)
         try:
-            answer = await self.pool.run(self._evaluate, tenant, evaluate, control)
+            answer = await self.pool.run(self._evaluate, tenants, evaluate, control)
         except LimitExceededError:
-            self.metrics.discarded_queries.labels(tenant).inc()
+            self.metrics.discarded_queries.labels(label).inc()
             raise
         except DeadlineError:
-            self.metrics.queries.labels(tenant, operation.value, "canceled").inc()
+            self.metrics.queries.labels(label, operation.value, "canceled").inc()
             raise
-        self.metrics.queries.labels(tenant, operation.value, "completed").inc()
+        self.metrics.queries.labels(label, operation.value, "completed").inc()
         seconds = (self.clock.monotonic_ns() - started_ns) / 1e9
-        self.metrics.query_seconds.labels(tenant, operation.value).observe(seconds)
+        self.metrics.query_seconds.labels(label, operation.value).observe(seconds)
         return answer
 
-    def count_inspected(self, tenant: TenantId, operation: Operation, stats: QueryStats) -> None:
+    def label(self, tenants: tuple[TenantId, ...]) -> str:
+        """Name tenants in metrics, as ``a|b``; those that have nothing are not named.
+
+        So what callers make up adds no series.
+        """
+        blocks = self.blocks()
+        there = [name for name in tenants if blocks.blocks(name) or self.live.has(name)]
+        return "|".join(there) or UNKNOWN_TENANT
+
+    def count_inspected(
+        self, tenants: tuple[TenantId, ...], operation: Operation, stats: QueryStats
+    ) -> None:
         """Add to the metrics what a query looked at. Any thread may call it."""
-        labels = (tenant, operation.value)
+        labels = (self.label(tenants), operation.value)
         self.metrics.inspected_bytes.labels(*labels).inc(stats.inspected_bytes)
         self.metrics.inspected_spans.labels(*labels).inc(stats.inspected_spans)
         self.metrics.pruned_blocks.labels(*labels).inc(stats.pruned_blocks)
 
     def _evaluate(
         self,
-        tenant: TenantId,
+        tenants: tuple[TenantId, ...],
         evaluate: Callable[[Sequence[SpanSource], QueryControl], T],
         control: QueryControl,
     ) -> T:
         control.check()
         with self.tracing.step("query") as span:
-            sources = self.snapshot(tenant)
-            span.set_attributes({"tracestore.tenant": tenant, "tracestore.sources": len(sources)})
+            sources = self.snapshot(tenants)
+            span.set_attributes(
+                {"tracestore.tenant": "|".join(tenants), "tracestore.sources": len(sources)}
+            )
             return evaluate(sources, control)
 
-    def snapshot(self, tenant: TenantId) -> list[SpanSource]:
-        """Get every source of a tenant: the live ones, then the blocks, newest first."""
-        live = self.live.sources(tenant)
-        metas = self.blocks().blocks(tenant)
+    def snapshot(self, tenants: tuple[TenantId, ...]) -> list[SpanSource]:
+        """Get every source of some tenants: the live ones, then the blocks, newest first."""
+        live = [source for tenant in tenants for source in self.live.sources(tenant)]
+        blocks = self.blocks()
+        metas = merge_newest_first(blocks.blocks(tenant) for tenant in tenants)
         in_list = {meta.id for meta in metas}
         sources: list[SpanSource] = [source for source in live if source.id not in in_list]
         sources += [self.open_block(meta) for meta in metas]

@@ -44,6 +44,7 @@ class BlockReader:
 
     def __init__(self, store: ObjectStore, meta: BlockMeta, cache: BlockCache) -> None:
         self.meta = meta
+        self._cached_as = (meta.tenant, meta.id)
         self._store = store
         self._cache = cache
 
@@ -52,7 +53,7 @@ class BlockReader:
 
         Raises: NotFoundError; UnavailableError; CorruptionError.
         """
-        cached: TableFooter | None = self._cache.get((self.meta.id, table, "footer"))
+        cached: TableFooter | None = self._cache.get((self._cached_as, table, "footer"))
         if cached is not None:
             return cached
         name = table_name(table)
@@ -60,14 +61,14 @@ class BlockReader:
             checksum = self.meta.checksums.get(name)
             footer = read_footer(file, self._key(name), FIXED_SCHEMA[table], checksum)
         self._check_rows(table, footer)
-        self._cache.put((self.meta.id, table, "footer"), footer, footer.nbytes)
+        self._cache.put((self._cached_as, table, "footer"), footer, footer.nbytes)
         return footer
 
     def filters(self, stats: QueryStats) -> BlockFilters:
         """Get the proofs of absence. Raises: as ``footer``."""
         size = self.meta.object_bytes.get(FILTERS_NAME, 0)
         stats.inspected_bytes += size
-        cached: BlockFilters | None = self._cache.get((self.meta.id, FILTERS_NAME))
+        cached: BlockFilters | None = self._cache.get((self._cached_as, FILTERS_NAME))
         if cached is not None:
             return cached
         key = self._key(FILTERS_NAME)
@@ -76,7 +77,7 @@ class BlockReader:
         if checksum is not None and google_crc32c.value(content) != checksum:
             raise CorruptionError("filters have another checksum than the block's meta", key=key)
         filters = BlockFilters.decode(content, key=key)
-        self._cache.put((self.meta.id, FILTERS_NAME), filters, filters.nbytes)
+        self._cache.put((self._cached_as, FILTERS_NAME), filters, filters.nbytes)
         return filters
 
     def columns(
@@ -94,7 +95,7 @@ class BlockReader:
             return self._whole_table(table, names, footer, stats)
         found: dict[str, _Column] = {}
         for name in names:
-            column = self._cache.get((self.meta.id, table, row_group, name))
+            column = self._cache.get((self._cached_as, table, row_group, name))
             if column is not None:
                 found[name] = column
         missing = [name for name in dict.fromkeys(names) if name not in found]
@@ -108,7 +109,7 @@ class BlockReader:
 
     def null_columns(self, table: Table, row_group: int) -> frozenset[str]:
         """Name the columns known to have no value in a row group. Raises: as ``footer``."""
-        key = (self.meta.id, table, row_group, ("null columns",))
+        key = (self._cached_as, table, row_group, ("null columns",))
         cached: frozenset[str] | None = self._cache.get(key)
         if cached is not None:
             return cached
@@ -124,7 +125,7 @@ class BlockReader:
             return self.columns(table, names, 0, stats)
         found: dict[str, _Column] = {}
         for name in names:
-            column = self._cache.get((self.meta.id, table, _WHOLE, name))
+            column = self._cache.get((self._cached_as, table, _WHOLE, name))
             if column is not None:
                 found[name] = column
         stats.inspected_bytes += sum(column.stored_bytes for column in found.values())
@@ -143,7 +144,7 @@ class BlockReader:
         alone = pa.Table.from_arrays([array], schema=footer.schema_of((name,)))
         size = sum(footer.stored_bytes(group, name) for group in range(footer.row_groups))
         column = _Column(alone, size)
-        key = (self.meta.id, table, _WHOLE, name)
+        key = (self._cached_as, table, _WHOLE, name)
         self._cache.put(key, column, array.get_total_buffer_size())
         return column
 
@@ -179,7 +180,7 @@ class BlockReader:
             alone = pa.Table.from_arrays([array], schema=footer.schema_of((name,)))
             columns[name] = _Column(alone, footer.stored_bytes(row_group, name))
             size = array.get_total_buffer_size()
-            self._cache.put((self.meta.id, table, row_group, name), columns[name], size)
+            self._cache.put((self._cached_as, table, row_group, name), columns[name], size)
         return columns
 
     def _check_rows(self, table: Table, footer: TableFooter) -> None:

@@ -8,6 +8,7 @@ Source: docs/formats/index.md.
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -198,6 +199,11 @@ class BlockList:
 def ref_of(meta: BlockMeta) -> BlockRef:
     """Return the reference to a block."""
     return BlockRef(meta.tenant, meta.id)
+
+
+def merge_newest_first(lists: Iterable[tuple[BlockMeta, ...]]) -> list[BlockMeta]:
+    """Join the blocks of several tenants, in the order that each has them."""
+    return list(heapq.merge(*lists, key=_newest_first, reverse=True))
 
 
 def parse_object(content: bytes, *, key: str) -> dict[str, Any]:

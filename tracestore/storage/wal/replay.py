@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracestore.codec.wal_record import WalDamage, WalRecord, decode_segment
-from tracestore.errors import UnavailableError
+from tracestore.errors import InvalidRequestError, UnavailableError
+from tracestore.model.ids import TenantId, parse_tenant_id
 from tracestore.storage.disk import OS_DISK, Disk, make_directories, unavailable
 from tracestore.storage.wal.metrics import NO_WAL_METRICS, WalMetrics
 from tracestore.storage.wal.segment import list_segments, segment_path
 
-QUARANTINE = "quarantine"
+QUARANTINE = "@quarantine"
+"""No tenant may carry an ``@``."""
 
 log = logging.getLogger("tracestore.wal")
 
@@ -40,7 +42,7 @@ class Replay:
     """One reading of a tenant's segments.
 
     Args:
-        directory: ``<wal>/<tenant>``; damaged ranges go to ``<wal>/quarantine``.
+        directory: ``<wal>/<tenant>``; damaged ranges go to ``<wal>/@quarantine``.
         skip: segments that a committed block holds.
     """
 
@@ -135,6 +137,28 @@ class Replay:
             self._disk.sync_directory(str(target.parent))
         except OSError as error:
             raise unavailable(f"write {target}", error) from error
+
+
+def list_tenants(directory: Path) -> list[TenantId]:
+    """Name the tenants that have segments below a directory, which need not be there.
+
+    Raises: UnavailableError.
+    """
+    found = []
+    try:
+        for path in sorted(directory.iterdir()) if directory.is_dir() else ():
+            if not list_segments(path):
+                continue
+            try:
+                found.append(parse_tenant_id(path.name))
+            except InvalidRequestError as error:
+                log.error(
+                    "directory of WAL segments is not of a tenant, its spans are left out",
+                    extra={"directory": str(path), "error": str(error)},
+                )
+    except OSError as error:
+        raise unavailable(f"list WAL directories in {directory}", error) from error
+    return found
 
 
 def _where(path: Path, damage: WalDamage) -> dict[str, str | int]:

@@ -34,6 +34,9 @@ class Live:
         self.ids = ids
         self.before_return: Callable[[], None] = lambda: None
 
+    def has(self, tenant: TenantId) -> bool:
+        return bool(self.ids)
+
     def sources(self, tenant: TenantId) -> Sequence[SpanSource]:
         found = [NamedSource(name) for name in self.ids]
         self.before_return()
@@ -61,7 +64,7 @@ class Setup:
         )
 
     def ids(self) -> list[str]:
-        return [source.id for source in self.querier.snapshot(SINGLE_TENANT)]
+        return [source.id for source in self.querier.snapshot((SINGLE_TENANT,))]
 
     async def run(
         self,
@@ -69,7 +72,7 @@ class Setup:
         cancelled: threading.Event | None = None,
     ) -> object:
         return await self.querier.run(
-            SINGLE_TENANT, Operation.SEARCH, evaluate, cancelled or threading.Event()
+            (SINGLE_TENANT,), Operation.SEARCH, evaluate, cancelled or threading.Event()
         )
 
 
@@ -135,5 +138,5 @@ def test_nothing_is_answered_before_everything_is_there() -> None:
 
     with pytest.raises(UnavailableError, match="starting"):
         asyncio.run(
-            starting.run(SINGLE_TENANT, Operation.SEARCH, lambda s, c: None, threading.Event())
+            starting.run((SINGLE_TENANT,), Operation.SEARCH, lambda s, c: None, threading.Event())
         )

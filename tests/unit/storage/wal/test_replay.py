@@ -93,7 +93,7 @@ def test_a_corrupt_record_is_kept_counted_logged_and_passed_over(
     assert (metrics.corrupt, metrics.torn, metrics.records) == (1, 0, 5)
     assert replay.stats.quarantined == 1
     (entry,) = caplog.records
-    kept = directory.parent / "quarantine" / f"{name}-{entry.offset}.bin"
+    kept = directory.parent / "@quarantine" / f"{name}-{entry.offset}.bin"
     assert entry.levelno == logging.ERROR
     assert entry.file == str(path)
     assert kept.read_bytes() == content[entry.offset : entry.offset + entry.bytes]
@@ -104,7 +104,7 @@ def test_a_corrupt_record_is_kept_counted_logged_and_passed_over(
 def test_a_quarantine_that_cannot_be_written_does_not_stop_the_start(
     directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (directory.parent / "quarantine").write_bytes(b"in the way")
+    (directory.parent / "@quarantine").write_bytes(b"in the way")
     path = min(directory.iterdir())
     content = bytearray(path.read_bytes())
     content[content.index(b"record 0")] ^= 1
@@ -125,7 +125,7 @@ def test_a_torn_tail_is_cut_off_and_counted(directory: Path) -> None:
 
     assert found == [b"record %d" % number for number in range(5)]
     assert (metrics.torn, metrics.corrupt) == (1, 0)
-    assert not (directory.parent / "quarantine").exists()
+    assert not (directory.parent / "@quarantine").exists()
 
 
 def test_an_empty_file_is_a_segment_without_records(directory: Path) -> None:
