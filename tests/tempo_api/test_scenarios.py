@@ -1,0 +1,158 @@
+"""Runs the scenarios of this folder against a server: ours, or any that a URL names.
+
+    TEMPO_API_URL=http://tempo:3200 TEMPO_OTLP_URL=http://tempo:4318 pytest tests/tempo_api
+
+asks another server, one that holds nothing else: the reference data set is sent to it first. Files
+that need a server of their own (``server:`` flags), and scenarios that are ours
+(``only: tracestore``), are left out then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from support.otlp import EPOCH_NS
+from support.reference_dataset import requests
+from support.scenarios import METHODS, Scenario, fill, mismatch, read_scenarios
+from support.server import running_server, wait_until
+
+FILES = sorted(Path(__file__).parent.glob("*.yaml"))
+SCENARIOS = [scenario for file in FILES for scenario in read_scenarios(file)]
+AGE_S = 600
+"""How long ago the data begins: within the default windows of any server."""
+OTHER_URL = os.environ.get("TEMPO_API_URL", "")  # noqa: TID251 - of tests
+OTHER_OTLP_URL = os.environ.get("TEMPO_OTLP_URL", "")  # noqa: TID251 - likewise
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server that holds the reference data set."""
+
+    url: str
+    t0_s: int
+
+
+class Servers:
+    """The servers of a run, one for each set of flags, started when first asked for."""
+
+    def __init__(self, directory: Path, held: ExitStack) -> None:
+        self._directory = directory
+        self._held = held
+        self._targets: dict[tuple[str, ...], Target] = {}
+
+    def get(self, flags: tuple[str, ...]) -> Target:
+        if flags not in self._targets:
+            self._targets[flags] = self._start(flags)
+        return self._targets[flags]
+
+    def _start(self, flags: tuple[str, ...]) -> Target:
+        t0_s = (int(time.time()) - AGE_S) // 60 * 60  # noqa: TID251 - a real server has a real clock
+        body = shifted_request(t0_s)
+        if OTHER_URL:
+            send(OTHER_OTLP_URL, body, {})
+            wait_until(lambda: _is_found(OTHER_URL), 60)
+            return Target(OTHER_URL, t0_s)
+        data = self._directory / f"store-{len(self._targets)}"
+        server = self._held.enter_context(running_server(data, *flags))
+        send(server.otlp_http, body, {"X-Scope-OrgID": "team-a"})
+        server.wait_until_decoded()
+        return Target(server.api_url, t0_s)
+
+
+def shifted_request(t0_s: int) -> bytes:
+    """Make the reference data set as if it began at a second."""
+    request = ExportTraceServiceRequest.FromString(b"".join(requests()))
+    shift_ns = t0_s * 10**9 - EPOCH_NS
+    for resource_spans in request.resource_spans:
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                span.start_time_unix_nano += shift_ns
+                span.end_time_unix_nano += shift_ns
+                for event in span.events:
+                    event.time_unix_nano += shift_ns
+    content: bytes = request.SerializeToString()
+    return content
+
+
+def send(url: str, body: bytes, headers: dict[str, str]) -> None:
+    headers = headers | {"Content-Type": "application/x-protobuf"}
+    reply = httpx.post(f"{url}/v1/traces", content=body, headers=headers, timeout=30)
+    assert reply.status_code == 200, reply.text
+
+
+def _is_found(url: str) -> bool:
+    return bool(httpx.get(f"{url}/api/search", params={"q": "{}"}, timeout=30).json()["traces"])
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with ExitStack() as held:
+        yield Servers(tmp_path_factory.mktemp("scenarios"), held)
+
+
+def runs_here(scenario: Scenario) -> bool:
+    return not OTHER_URL or not (scenario.flags or scenario.content.get("only"))
+
+
+@pytest.mark.parametrize(
+    "scenario", [s for s in SCENARIOS if runs_here(s)], ids=lambda scenario: scenario.name
+)
+def test_scenario(servers: Servers, scenario: Scenario) -> None:
+    target = servers.get(scenario.flags)
+    now_s = int(time.time())  # noqa: TID251 - as above
+    content = fill(dict(scenario.content), t0_s=target.t0_s, now_s=now_s)
+
+    problems = list(ask_http(target.url, content))
+
+    assert not problems, "\n".join(problems)
+
+
+def ask_http(url: str, content: dict[str, Any]) -> Iterator[str]:
+    """Ask, and yield what is not as expected."""
+    method = next(method for method in METHODS if method in content)
+    body = content.get("body")
+    reply = httpx.request(
+        method.upper(),
+        url + content[method],
+        params=content.get("query"),
+        headers={"Accept": "*/*"} | content.get("headers", {}),
+        content=body if isinstance(body, str | None) else json.dumps(body),
+        timeout=60,
+    )
+    expect = dict(content["expect"])
+    yield from check_reply(reply, expect)
+    assert not expect, f"unknown expectations: {expect}"
+
+
+def check_reply(reply: httpx.Response, expect: dict[str, Any]) -> Iterator[str]:
+    """Compare a reply with what is expected; what was looked at leaves ``expect``."""
+    if (status := expect.pop("status", 200)) != reply.status_code:
+        yield f"expected status {status}, got {reply.status_code}: {reply.text[:500]}"
+    for name, value in expect.pop("headers", {}).items():
+        if problem := mismatch({name.lower(): value}, dict(reply.headers), "headers"):
+            yield problem
+    if "json" in expect:
+        wanted = expect.pop("json")
+        yield from filter(None, [mismatch(wanted, reply.json())])
+    if "text" in expect and reply.text != (wanted := expect.pop("text")):
+        yield f"expected {wanted!r}, got {reply.text!r}"
+    expect.pop("text", None)
+    if "starts" in expect and not reply.text.startswith(wanted := expect.pop("starts")):
+        yield f"expected {wanted!r} at the begin of {reply.text!r}"
+    expect.pop("starts", None)
+    for wanted in expect.pop("contains", ()):
+        if wanted not in reply.text:
+            yield f"expected {wanted!r} in {reply.text!r}"
+    for unwanted in expect.pop("lacks", ()):
+        if unwanted in reply.text:
+            yield f"expected no {unwanted!r} in {reply.text!r}"
