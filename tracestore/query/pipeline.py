@@ -27,7 +27,7 @@ from tracestore.query.groups import SpansetAttribute, Spansets, TraceGroups
 from tracestore.query.masks import BoolArray, Mask, mask_and, mask_or, settle, take, to_array
 from tracestore.query.numbering import Codes, number_by_first, number_values
 from tracestore.query.parts import Domain, Operand
-from tracestore.query.plan import SearchPlan
+from tracestore.query.plan import SearchPlan, scalar_pipes
 from tracestore.query.predicates import mask_operands
 from tracestore.query.scan import ChunkScan, SourceScan
 from tracestore.query.structure import (
@@ -57,6 +57,8 @@ class BoundPipeline:
             if text not in by_text:
                 by_text[text] = self.binder.condition(planned.filter.expression)
             self._conditions[id(planned.filter)] = by_text[text]
+        pipes = zip(scalar_pipes(plan.fetch.pipeline), plan.pipe_texts, strict=True)
+        self._pipe_texts = {id(pipe): text for pipe, text in pipes}
         self._expressions: dict[int, Expression] = {}
         self.required = [
             [self.condition(plan.fetch.filters[number].filter) for number in group]
@@ -80,6 +82,10 @@ class BoundPipeline:
             assert expression is not None
             self._expressions[id(node)] = self.binder.expression(expression)
         return self._expressions[id(node)]
+
+    def text(self, node: nodes.Aggregate | nodes.ScalarPipe) -> str:
+        """Get the text by which an answer names a number: that of the query, not of its plan."""
+        return render(node) if isinstance(node, nodes.Aggregate) else self._pipe_texts[id(node)]
 
     def run(self, scan: ChunkScan, traces: Mask = True) -> Spansets:
         """Evaluate a chunk.
@@ -308,7 +314,7 @@ class _Run:
                 value = self._aggregate(node.aggregate, Spansets(made.marked, given.groups))
             case nodes.Aggregate():
                 value = self._aggregate(node, given)
-        tell((render(node), value))
+        tell((self._bound.text(node), value))
         return value
 
     def _aggregate(self, node: nodes.Aggregate, given: Spansets) -> Operand:

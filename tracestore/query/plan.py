@@ -38,6 +38,8 @@ class SearchPlan:
     """The pipeline, its filters and which of them a trace must match."""
     filter_texts: tuple[str, ...]
     """Canonical text of each filter: equal ones are evaluated once."""
+    pipe_texts: tuple[str, ...]
+    """Canonical text of each pipeline that is a number, as it was written: answers name it so."""
     shown: tuple[Mention, ...]
     """Fields whose values are shown with each matched span."""
     needs_whole_trace: bool
@@ -78,11 +80,17 @@ def plan_search(query: nodes.Query) -> SearchPlan:
     return SearchPlan(
         fetch=fetch,
         filter_texts=tuple(render(planned.filter) for planned in fetch.filters),
+        pipe_texts=tuple(render(pipe) for pipe in scalar_pipes(pipeline)),
         shown=mentions(list(_expressions(pipeline)), filters),
         needs_whole_trace=any(map(_is_of_whole_trace, walk(pipeline)))
         or any(map(needs_whole_trace, _deciding_fields(pipeline))),
         may_fail=any(map(_may_fail, walk(pipeline))),
     )
+
+
+def scalar_pipes(pipeline: nodes.Pipeline) -> Iterator[nodes.ScalarPipe]:
+    """Yield the pipelines that are numbers, in the order of the text."""
+    return (node for node in walk(pipeline) if isinstance(node, nodes.ScalarPipe))
 
 
 def _expressions(node: Node) -> Iterator[nodes.FieldExpression]:

@@ -106,6 +106,19 @@ def test_a_pipeline_as_a_number_counts_to_zero() -> None:
     assert told(found[2]) == [(("({ kind = client } | count())", 0),)]
 
 
+@pytest.mark.parametrize(
+    "pipe",
+    [
+        "({ !(!(kind = client)) } | count())",
+        "({ (kind = client) || (kind = client) } | count())",
+        '({ (name = "b") && true } | count())',
+        "({ 1 <= span.n } | { .a } | count())",
+    ],
+)
+def test_a_pipeline_as_a_number_is_named_as_it_was_written(pipe: str) -> None:
+    assert told(by_trace(f"({pipe} * 1) + {pipe} >= 0")[1])[0][0][0] == pipe
+
+
 def test_structure_inside_groups_looks_at_one_group_alone() -> None:
     assert names(by_trace("{} | by(span.n) | {} >> {}")[1]) == [["b"]]
     assert names(by_trace("{} | by(name) | coalesce() | {} >> {}")[1]) == [["b", "c"]]
