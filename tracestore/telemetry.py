@@ -92,6 +92,15 @@ class Metrics:
         )
         self.build_info.labels(**(dict.fromkeys(build_labels, "") | {"version": version})).set(1)
 
+        self.open_connections = self._gauge(
+            "tracestore_http_connections", "Connections that are open to the port of the API."
+        )
+        self.refused_connections = self._counter(
+            "tracestore_http_refused_connections_total",
+            "Connections to the port of the API closed before a request: the limit, a timeout.",
+            ("reason",),
+        )
+
     def _declare_ingest(self) -> None:
         transport = ("receiver", "transport")
         self.accepted_spans = self._counter_as_gauge(

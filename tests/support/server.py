@@ -36,6 +36,8 @@ class Server:
     """host:port"""
     otlp_http: str
     """URL without path"""
+    grpc: str
+    """host:port of the streaming API"""
     log_path: Path
 
     def kill(self) -> None:
@@ -86,7 +88,7 @@ def free_ports(count: int) -> list[int]:
 
 def start_server(data: Path, *flags: str, log_path: Path | None = None) -> Server:
     """Start a process; it may still be replaying when this returns."""
-    api, grpc, http = free_ports(3)
+    api, queries, grpc, http = free_ports(4)
     log_path = log_path or data.parent / f"{data.name}.log"
     with log_path.open("ab") as log:
         process = subprocess.Popen(
@@ -95,6 +97,8 @@ def start_server(data: Path, *flags: str, log_path: Path | None = None) -> Serve
                 f"--storage.path={data}",
                 "--server.http-listen-address=127.0.0.1",
                 f"--server.http-listen-port={api}",
+                "--server.grpc-listen-address=127.0.0.1",
+                f"--server.grpc-listen-port={queries}",
                 f"--distributor.receivers.grpc.endpoint=127.0.0.1:{grpc}",
                 f"--distributor.receivers.http.endpoint=127.0.0.1:{http}",
                 *(flag.replace(OWN_GRPC, f"127.0.0.1:{grpc}") for flag in flags),
@@ -107,6 +111,7 @@ def start_server(data: Path, *flags: str, log_path: Path | None = None) -> Serve
         api_url=f"http://127.0.0.1:{api}",
         otlp_grpc=f"127.0.0.1:{grpc}",
         otlp_http=f"http://127.0.0.1:{http}",
+        grpc=f"127.0.0.1:{queries}",
         log_path=log_path,
     )
 

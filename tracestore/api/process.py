@@ -20,12 +20,16 @@ from fastapi import FastAPI
 from grpc import aio
 
 from tracestore.api.app import Routes
+from tracestore.api.front import Front
+from tracestore.api.grpc_native import make_query_server
 from tracestore.api.ops import Ops
 from tracestore.api.otlp_grpc import TraceReceiver, make_server
 from tracestore.api.otlp_http import OtlpHttpReceiver, make_app
 from tracestore.api.search import SearchRoutes
 from tracestore.api.servers import Door, GrpcServer, HttpServer
-from tracestore.api.sockets import Address, bind, bound_address, parse_address
+from tracestore.api.sockets import Address, bind, bind_grpc, bound_address, parse_address
+from tracestore.api.stream_methods import add_calls
+from tracestore.api.streaming import StreamingCalls
 from tracestore.api.tenant import Intake, Tenancy
 from tracestore.api.traces import TraceRoutes
 from tracestore.clock import Clock, SystemClock
@@ -61,6 +65,7 @@ from tracestore.version import package_version
 log = logging.getLogger(__name__)
 
 API_PORT_SETTING = "server.http_listen_port"
+QUERY_GRPC_SETTING = "server.grpc_listen_port"
 GRPC_SETTING = "distributor.receivers.grpc.endpoint"
 HTTP_SETTING = "distributor.receivers.http.endpoint"
 
@@ -73,6 +78,8 @@ class Endpoints:
     """Where the process answers, from this machine; None where a receiver is switched off."""
 
     api_url: str
+    grpc: str
+    """host:port of the streaming API"""
     otlp_grpc: str | None
     """host:port"""
     otlp_http: str | None
@@ -219,15 +226,25 @@ class Process:
             )
         services.append(Door(self._distributor))
         routes = Routes(self._metrics, self._clock, self._tracing)
-        services.insert(0, HttpServer("api", routes.app, self._api_socket, drain_timeout_s=drain_s))
+        calls = StreamingCalls(self._metrics, self._clock)
+        front = Front(calls=calls, settings=self._settings, metrics=self._metrics)
+        api = HttpServer("api", routes.app, self._api_socket, drain_timeout_s=drain_s, front=front)
+        query_server, query_address = self._make_query_grpc(calls)
+        services[:0] = [api, GrpcServer("grpc", query_server, drain_timeout_s=drain_s)]
         if self._settings.query.mcp_enabled:
             services.append(self._make_mcp(routes))
         supervisor = Supervisor(services)
-        self._add_routes(routes, supervisor)
-        endpoints = self._endpoints(grpc_address)
+        querier = self._add_routes(routes, supervisor)
+        add_calls(calls, querier, self._tenancy, supervisor)
+        endpoints = self._endpoints(query_address, grpc_address)
 
         def started() -> None:
-            log.info("ready", extra={"api": endpoints.api_url, "otlp_grpc": endpoints.otlp_grpc})
+            extra = {
+                "api": endpoints.api_url,
+                "grpc": endpoints.grpc,
+                "otlp_grpc": endpoints.otlp_grpc,
+            }
+            log.info("ready", extra=extra)
             if on_ready is not None:
                 on_ready(endpoints)
 
@@ -247,15 +264,20 @@ class Process:
 
     def _make_grpc(self, endpoint: str) -> tuple[aio.Server, Address]:
         address = parse_address(endpoint, setting=GRPC_SETTING)
-        bind(address, setting=GRPC_SETTING).close()  # gRPC would not say why it cannot
         limit = self._settings.distributor.receivers.grpc_request_bytes_max
         receiver = TraceReceiver(self._intake, self._metrics, self._tracing)
         server = make_server(receiver, request_bytes_max=limit)
-        try:
-            port = server.add_insecure_port(str(address))
-        except RuntimeError as error:
-            raise SettingsError(f"cannot listen on {address} ({GRPC_SETTING}): {error}") from error
-        return server, Address(address.host, port)
+        return server, bind_grpc(server, address, setting=GRPC_SETTING)
+
+    def _make_query_grpc(self, calls: StreamingCalls) -> tuple[aio.Server, Address]:
+        settings = self._settings.server
+        address = Address(settings.grpc_listen_address, settings.grpc_listen_port)
+        server = make_query_server(
+            calls,
+            request_bytes_max=settings.grpc_server_max_recv_msg_size,
+            streams_max=settings.grpc_server_max_concurrent_streams,
+        )
+        return server, bind_grpc(server, address, setting=QUERY_GRPC_SETTING)
 
     def _make_otlp_http(self) -> FastAPI:
         receivers = self._settings.distributor.receivers
@@ -268,7 +290,7 @@ class Process:
         )
         return make_app(receiver, path=receivers.http.traces_url_path)
 
-    def _add_routes(self, routes: Routes, supervisor: Supervisor) -> None:
+    def _add_routes(self, routes: Routes, supervisor: Supervisor) -> Querier:
         settings = self._settings
         cache = BlockCache(settings.storage.cache_bytes)
 
@@ -299,14 +321,16 @@ class Process:
             flush_all=self._ingester.flush_all,
             render_config=lambda mode: render_settings(self._loaded, mode),
         ).add_to_routes(prefix)
+        return querier
 
-    def _endpoints(self, grpc_address: Address | None) -> Endpoints:
+    def _endpoints(self, query_address: Address, grpc_address: Address | None) -> Endpoints:
         api = bound_address(self._api_socket).reachable
         otlp_http = None
         if self._otlp_socket is not None:
             otlp_http = f"http://{bound_address(self._otlp_socket).reachable}"
         return Endpoints(
             api_url=f"http://{api}",
+            grpc=str(query_address.reachable),
             otlp_grpc=None if grpc_address is None else str(grpc_address.reachable),
             otlp_http=otlp_http,
         )

@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 from grpc import aio
 
+from tracestore.api.front import Front
 from tracestore.services.distributor.service import Distributor
 
 
@@ -17,9 +18,19 @@ class HttpServer:
     """Serves an application on a socket that is bound already."""
 
     def __init__(
-        self, name: str, app: FastAPI, bound: socket.socket, *, drain_timeout_s: float
+        self,
+        name: str,
+        app: FastAPI,
+        bound: socket.socket,
+        *,
+        drain_timeout_s: float,
+        front: Front | None = None,
     ) -> None:
+        """Args:
+        front: takes connections before uvicorn does, to tell HTTP/2 from HTTP/1.1.
+        """
         self.name = name
+        self._front = front
         self._bound = bound
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -38,6 +49,8 @@ class HttpServer:
         """Listen."""
         config = self._server.config
         config.load()
+        if self._front is not None:
+            self._front.put_before(self._server)
         self._server.lifespan = config.lifespan_class(config)
         await self._server.startup(sockets=[self._bound])
 

@@ -6,6 +6,8 @@ import errno
 import socket
 from dataclasses import dataclass
 
+from grpc import aio
+
 from tracestore.errors import SettingsError
 
 ANY = "0.0.0.0"
@@ -59,6 +61,16 @@ def bind(address: Address, *, setting: str) -> socket.socket:
             ) from error
         raise SettingsError(f"cannot listen on {address} ({setting}): {error}") from error
     return bound
+
+
+def bind_grpc(server: aio.Server, address: Address, *, setting: str) -> Address:
+    """Have a gRPC server take a port. Raises: SettingsError naming address and setting."""
+    bind(address, setting=setting).close()  # gRPC would not say why it cannot
+    try:
+        port = server.add_insecure_port(str(address))
+    except RuntimeError as error:
+        raise SettingsError(f"cannot listen on {address} ({setting}): {error}") from error
+    return Address(address.host, port)
 
 
 def bound_address(bound: socket.socket) -> Address:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tracestore.codec.wire import (
@@ -172,8 +172,17 @@ def _milliseconds(duration_ns: int) -> int:
 
 def render_search_protobuf(result: SearchResult, *, span_sets: bool = True) -> bytes:
     """Write ``tempopb.SearchResponse``."""
-    traces = (encode_bytes(1, _encode_trace(trace, span_sets)) for trace in result.traces)
-    return b"".join(traces) + encode_bytes(2, _encode_stats(result.stats))
+    return b"".join(encode_traces(result.traces, span_sets)) + encode_metrics(result.stats)
+
+
+def encode_traces(traces: Iterable[TraceSummary], span_sets: bool) -> Iterator[bytes]:
+    """Write the field ``traces`` of ``SearchResponse``, trace by trace."""
+    return (encode_bytes(1, _encode_trace(trace, span_sets)) for trace in traces)
+
+
+def encode_metrics(stats: QueryStats) -> bytes:
+    """Write the field ``metrics``, which has the same number in answers of searches and metrics."""
+    return encode_bytes(2, _encode_stats(stats))
 
 
 def _encode_trace(trace: TraceSummary, span_sets: bool) -> bytes:

@@ -34,6 +34,7 @@ _TARGETS_TO_COME = frozenset(
 _MAY_BE_ZERO = frozenset(
     {
         "server.drain_timeout_s",
+        "server.http_listen_conn_limit",
         "distributor.retry_after_on_resource_exhausted_s",
         "ingester.decode_interval_s",
         "ingester.flush_retry_s",
@@ -96,7 +97,7 @@ def _wrong(path: str, value: object) -> str | None:
         return "expected a directory"
     if name in ("http_api_prefix", "traces_url_path"):
         return _wrong_url_path(str(value), empty=name == "http_api_prefix")
-    if name == "http_listen_port":
+    if name in ("http_listen_port", "grpc_listen_port"):
         return None if _is_port(value) else "expected a port from 0 to 65535"
     if isinstance(value, int | float) and not isinstance(value, bool) and path not in _SIGNED:
         if value < 0:

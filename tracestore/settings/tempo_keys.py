@@ -107,6 +107,7 @@ MEANT: Final[dict[str, Meaning]] = {
     "query_frontend.multi_tenant_queries_enabled": "query.multi_tenant_queries_enabled",
     "query_frontend.max_outstanding_per_tenant": "query.max_outstanding_queries",
     "query_frontend.max_query_expression_size_bytes": "query.max_query_expression_bytes",
+    "query_frontend.max_grpc_streaming_packet_size": "query.streaming.packet_bytes_max",
     f"{_SEARCH}.default_result_limit": "query.default_result_limit",
     f"{_SEARCH}.max_result_limit": "query.max_result_limit",
     f"{_SEARCH}.default_spans_per_span_set": "query.default_spans_per_span_set",
@@ -132,12 +133,12 @@ REFUSED: Final[dict[str, str]] = {
 """Reason -> keys that would be dangerous to pass over; fine if they say false or nothing."""
 
 _DSKIT_SERVER = """
-    {http_listen_network,http_listen_conn_limit,grpc_listen_network,grpc_listen_conn_limit}
+    {http_listen_network,grpc_listen_network,grpc_listen_conn_limit}
     {proxy_protocol_enabled,tls_cipher_suites,tls_min_version,register_instrumentation}
     {report_grpc_codes_in_instrumentation_label_enabled,http_server_read_timeout}
     {http_server_read_header_timeout,http_server_write_timeout,http_server_idle_timeout}
-    {http_log_closed_connections_without_response_enabled,grpc_server_max_recv_msg_size}
-    {grpc_server_max_send_msg_size,grpc_server_max_concurrent_streams}
+    {http_log_closed_connections_without_response_enabled}
+    {grpc_server_max_send_msg_size}
     {grpc_server_max_connection_idle,grpc_server_max_connection_age}
     {grpc_server_max_connection_age_grace,grpc_server_keepalive_time}
     {grpc_server_keepalive_timeout,grpc_server_min_time_between_pings}
@@ -152,10 +153,6 @@ _DSKIT_SERVER = """
 IGNORED: Final[dict[str, str]] = {
     "connections and their timeouts are managed by the server itself": "server."
     + " server.".join(_DSKIT_SERVER.split()),
-    "streaming over gRPC is not served yet": """
-        stream_over_http_enabled  server.{grpc_listen_address,grpc_listen_port}
-        query_frontend.max_grpc_streaming_packet_size
-    """,
     "there is no second status server": "internal_server",
     "nothing is reported to anybody": "usage_report.{reporting_enabled,backoff}",
     "memory is bounded by the settings of each component": "memory",

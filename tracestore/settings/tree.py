@@ -20,6 +20,22 @@ class ServerSettings:
     """Address of the API; empty means all interfaces."""
     http_listen_port: int = 3200
     """Port of the API; 0 takes a free one and logs it."""
+    http_listen_conn_limit: int = 4096
+    """Connections to that port at a time; more are closed as they come. 0 is unlimited."""
+    http_first_request_timeout_s: float = 30.0
+    """A connection whose first request has not begun by then is closed."""
+    http2_stall_timeout_s: float = 60.0
+    """A client of HTTP/2 that takes no byte of its answer for so long is given up."""
+    http2_idle_timeout_s: float = 600.0
+    """A connection of HTTP/2 without requests is closed after this time; clients dial again."""
+    grpc_listen_address: str = "0.0.0.0"
+    """Address of gRPC; empty means all interfaces."""
+    grpc_listen_port: int = 9095
+    """Port of gRPC (streaming queries, health); 0 takes a free one and logs it."""
+    grpc_server_max_concurrent_streams: int = 128
+    """Requests that one connection of HTTP/2 or gRPC may have in progress; the client waits."""
+    grpc_server_max_recv_msg_size: int = 4 * MIB
+    """Largest request of a streaming query."""
     http_api_prefix: str = ""
     """Prefix of the query routes, for example ``/tempo``."""
     log_level: str = "info"
@@ -165,6 +181,18 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamingSettings:
+    """Answers that grow while they are made."""
+
+    interval_s: float = 0.5
+    """Shortest time between two partial answers. Shorter: livelier, and more work for both ends."""
+    packet_bytes_max: int = 1 * MIB
+    """Largest message; an answer is cut into as many as it takes, one item at least in each."""
+    waiting_max: int = 2
+    """Partial answers that may wait for a slow client; then none is made until it has taken one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuerySettings:
     """Bounds of queries."""
 
@@ -198,6 +226,7 @@ class QuerySettings:
     """A windowed search looks for matching spans of the traces in it this far outside, too."""
     max_trace_bytes: int = 256 * MIB
     """Largest trace returned by ID."""
+    streaming: StreamingSettings = field(default_factory=StreamingSettings)
     mcp_enabled: bool = False
     """Whether ``/api/mcp`` serves tools for language models; needs the extra ``mcp``."""
 
@@ -230,6 +259,8 @@ class Settings:
     """The role of this process."""
     multitenancy_enabled: bool = False
     """Whether requests must name their tenant (``X-Scope-OrgID``); else it is not looked at."""
+    stream_over_http_enabled: bool = True
+    """Whether the API's port takes HTTP/2 without TLS, and gRPC on it, as Grafana streams."""
     server: ServerSettings = field(default_factory=ServerSettings)
     distributor: DistributorSettings = field(default_factory=DistributorSettings)
     ingester: IngesterSettings = field(default_factory=IngesterSettings)

@@ -1,0 +1,52 @@
+"""gRPC on a port of its own, by grpc.aio: bytes in, bytes out.
+
+Source: wire contract, sections 1.1 and 12.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from tracestore.api.streaming import CallError, StreamingCalls
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class StreamingHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """Answers the methods of ``StreamingCalls``; any other is UNIMPLEMENTED."""
+
+    def __init__(self, calls: StreamingCalls) -> None:
+        self._calls = calls
+
+    def service(self, handler_call_details: Any) -> Any:
+        """Find the handler of a method, None if there is none."""
+        name = handler_call_details.method
+        if not self._calls.has(name):
+            return None
+
+        async def call(request: bytes, context: Any) -> None:
+            metadata = tuple(context.invocation_metadata() or ())
+            try:
+                await self._calls.run(name, request, metadata, context.write)
+            except CallError as error:
+                await context.abort(_CODES[error.code], error.message)
+
+        return grpc.unary_stream_rpc_method_handler(call)
+
+
+def make_query_server(
+    calls: StreamingCalls, *, request_bytes_max: int, streams_max: int
+) -> aio.Server:
+    """Make the server; it listens once an address is added and it is started."""
+    server = aio.server(
+        options=[
+            ("grpc.max_receive_message_length", request_bytes_max),
+            ("grpc.max_concurrent_streams", streams_max),
+            ("grpc.so_reuseport", 0),  # a second process on the port must fail, not share it
+        ]
+    )
+    server.add_generic_rpc_handlers((StreamingHandler(calls),))
+    return server
