@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 HEADER_BYTES_MAX = 64 * 1024
 """Headers of a request, decoded."""
 
+UNREAD_BYTES_MAX = 16 * 1024 * 1024
+"""What is taken of the body of a request that was answered unread. Many clients look for an answer
+only once their body is sent; one that sends more is stopped."""
+
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[
     [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
@@ -79,6 +83,8 @@ class Http2Protocol(asyncio.Protocol):
             },
         )
         self._streams: dict[int, Http2Stream] = {}
+        self._unread: dict[int, int] = {}
+        """Bytes that came after the answer, by stream."""
         self._transport: asyncio.Transport
         self._writable = asyncio.Event()
         self._writable.set()
@@ -140,13 +146,15 @@ class Http2Protocol(asyncio.Protocol):
             case h2.events.DataReceived(stream_id=int(stream_id), data=data):
                 length = event.flow_controlled_length
                 if (stream := self._streams.get(stream_id)) is None:
-                    self.take_credit(stream_id, length)
+                    self._pass_over(stream_id, length)
                 else:
                     stream.receive_data(data or b"", length)
             case h2.events.StreamEnded(stream_id=int(stream_id)):
+                self._unread.pop(stream_id, None)
                 if stream := self._streams.get(stream_id):
                     stream.receive_end()
             case h2.events.StreamReset(stream_id=int(stream_id)):
+                self._unread.pop(stream_id, None)
                 if stream := self._streams.get(stream_id):
                     stream.disconnect()
             case h2.events.WindowUpdated(stream_id=int(stream_id)) if stream_id:
@@ -178,10 +186,20 @@ class Http2Protocol(asyncio.Protocol):
         stream.give_up_body()
         if task.cancelled():
             self.reset(stream_id, h2.errors.ErrorCodes.CANCEL)
+        elif not stream.has_ended:
+            self._unread[stream_id] = 0
         self.flush()
         self._close_if_done()
         if not self._streams:
             self._watch_idle()
+
+    def _pass_over(self, stream_id: int, length: int) -> None:
+        self.take_credit(stream_id, length)
+        if stream_id in self._unread:
+            self._unread[stream_id] += length
+            if self._unread[stream_id] > UNREAD_BYTES_MAX:
+                del self._unread[stream_id]
+                self.reset(stream_id, h2.errors.ErrorCodes.NO_ERROR)  # RFC 9113, section 8.1
 
     # ---- the end
 

@@ -77,6 +77,11 @@ class Http2Stream:
         if self._is_gone or self._connection.transport.is_closing():
             raise ConnectionError("the client is gone")
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the client has nothing more to send, or is gone."""
+        return self._has_end or self._is_gone
+
     # ---- the ASGI call
 
     async def run(self, app: AsgiApp) -> None:
@@ -89,8 +94,6 @@ class Http2Stream:
             log.error("request failed", exc_info=error)
         if not self._is_answered:
             self._connection.reset(self.id, h2.errors.ErrorCodes.INTERNAL_ERROR)
-        elif not self._has_end:
-            self._connection.reset(self.id, h2.errors.ErrorCodes.NO_ERROR)  # RFC 9113, 8.1
         self._is_answered = True
 
     def _scope(self) -> dict[str, Any]:

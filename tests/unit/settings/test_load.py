@@ -157,6 +157,7 @@ def test_a_compose_file_of_2x() -> None:
     assert settings.storage.block.filter_bits_per_value == 7
     assert settings.storage.path == "/var/tempo/blocks"
     assert settings.distributor.receivers.http.enabled is True
+    assert settings.stream_over_http_enabled is True
     assert {
         "distributor.receivers.jaeger",
         "distributor.receivers.zipkin",
@@ -165,7 +166,6 @@ def test_a_compose_file_of_2x() -> None:
         "storage.trace.blocklist_poll",
         "usage_report.reporting_enabled",
         "cache.caches",
-        "stream_over_http_enabled",
     } < set(warned(loaded))
     assert len(warned(loaded)) == len(set(warned(loaded)))
 
