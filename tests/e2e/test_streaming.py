@@ -174,3 +174,35 @@ def test_without_streaming_over_http_the_api_takes_http1_alone(
             assert failure.value.code() == grpc.StatusCode.UNAVAILABLE
         with grpc.insecure_channel(server.grpc) as channel:
             assert len(list(method(channel, "Search")(message("SearchRequest")(Query="{}")))) == 1
+
+
+def test_tenants_are_named_in_metadata_and_kept_apart(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    data = tmp_path_factory.mktemp("tenants") / "store"
+    with running_server(data, "--multitenancy-enabled=true") as server:
+        body = request(spans=[span(trace=7, id=1, name="s")])
+        headers = {"Content-Type": "application/x-protobuf", "X-Scope-OrgID": "blue"}
+        url = f"{server.otlp_http}/v1/traces"
+        assert httpx.post(url, content=body, headers=headers).is_success
+        server.wait_until_decoded()
+        for target in (server.grpc, server.api_url.removeprefix("http://")):
+            with grpc.insecure_channel(target) as channel:
+                assert traces_of_tenant(channel, "blue") == ["7"]
+                assert traces_of_tenant(channel, "red|blue") == ["7"]
+                assert traces_of_tenant(channel, "red") == []
+                for name, code, text in (
+                    (None, grpc.StatusCode.UNKNOWN, "no org id"),
+                    ("a/b", grpc.StatusCode.INVALID_ARGUMENT, "tenant ID 'a/b' contains"),
+                ):
+                    with pytest.raises(grpc.RpcError) as failure:
+                        traces_of_tenant(channel, name)
+                    assert failure.value.code() == code
+                    assert text in failure.value.details()
+
+
+def traces_of_tenant(channel: Any, name: str | None) -> list[str]:
+    metadata = () if name is None else (("x-scope-orgid", name),)
+    call = method(channel, "Search")(message("SearchRequest")(Query="{}"), metadata=metadata)
+    *_, last = call
+    return [trace.traceID for trace in last.traces]
