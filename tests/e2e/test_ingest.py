@@ -167,10 +167,12 @@ def test_discarded_spans_are_counted(server: Server) -> None:
 def test_other_methods_types_and_encodings_are_refused(server: Server) -> None:
     url = f"{server.otlp_http}/v1/traces"
     got = httpx.get(url)
+    odd = httpx.request("FROBNICATE", url)
     text = post(server, b"", "text/plain")
     brotli = post(server, b"", Content_Encoding="br")
 
     assert (got.status_code, got.text) == (405, "405 method not allowed, supported: [POST]")
+    assert (odd.status_code, odd.text, odd.headers["allow"]) == (405, got.text, "POST")
     assert (text.status_code, text.text) == (
         415,
         "415 unsupported media type, supported: [application/json, application/x-protobuf]",

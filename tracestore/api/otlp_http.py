@@ -50,7 +50,7 @@ class OtlpHttpReceiver:
     async def export(self, request: Request) -> Response:
         """Store one request; 200 means that it is durable."""
         if request.method != "POST":
-            return _text(405, "405 method not allowed, supported: [POST]", {"Allow": "POST"})
+            return _method_not_allowed()
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type not in _SUCCESS:
             return _text(415, f"415 unsupported media type, supported: [{JSON}, {PROTOBUF}]")
@@ -149,12 +149,19 @@ def make_app(receiver: OtlpHttpReceiver, *, path: str) -> FastAPI:
     """Make the application of the receiver's port."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.add_api_route(path, receiver.export, methods=_METHODS, response_model=None)
-    app.add_exception_handler(HTTPException, _not_found)
+    app.add_exception_handler(HTTPException, _not_routed)
     return app
 
 
-async def _not_found(_request: Request, _error: Exception) -> Response:
+async def _not_routed(_request: Request, error: Exception) -> Response:
+    """Answer a path that is not there, or a method that FastAPI does not know."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        return _method_not_allowed()
     return _text(404, "404 page not found\n")
+
+
+def _method_not_allowed() -> Response:
+    return _text(405, "405 method not allowed, supported: [POST]", {"Allow": "POST"})
 
 
 def _text(status: int, message: str, headers: dict[str, str] | None = None) -> Response:

@@ -9,14 +9,19 @@ from __future__ import annotations
 import zlib
 from typing import Protocol
 
+import google_crc32c
 import pyarrow as pa
 
 from tracestore.errors import InvalidRequestError, MalformedError, TooLargeError
 
 ENCODINGS = ("identity", "gzip", "zlib", "deflate", "zstd", "snappy", "lz4")
-"""Names that ``decompress`` knows; ``snappy`` is the raw block format that the Collector sends."""
+"""Names that ``decompress`` knows; ``snappy`` is the raw block format that the Collector sends, and
+the framed one that it sent before."""
 
 _PIECE_BYTES = 1 << 20
+_SNAPPY_MAGIC = b"\xff\x06\x00\x00sNaPpY"
+_SNAPPY_FRAME_BYTES_MAX = 65536
+"""Content of a frame, as the format has it."""
 
 
 class _Reader(Protocol):
@@ -39,7 +44,8 @@ def decompress(body: bytes | bytearray, encoding: str, *, bytes_max: int) -> byt
     if encoding in ("zstd", "lz4"):
         return _read_stream(body, encoding, bytes_max)
     if encoding == "snappy":
-        return _unsnap(body, bytes_max)
+        framed = body.startswith(_SNAPPY_MAGIC)
+        return _unsnap_frames(body, bytes_max) if framed else _unsnap(body, bytes_max)
     raise InvalidRequestError(f"unsupported Content-Encoding: {encoding}")
 
 
@@ -96,3 +102,35 @@ def _unsnap(body: bytes | bytearray, bytes_max: int) -> bytes:
     except (OSError, pa.ArrowException) as error:
         raise MalformedError(f"compressed body is broken ({error})", 0) from error
     return content
+
+
+def _unsnap_frames(body: bytes | bytearray, bytes_max: int) -> bytearray:
+    """Undo framed snappy: chunks of kind (1 B), length (3 B), masked CRC-32C (4 B), content.
+
+    Source: google/snappy, framing_format.txt.
+    """
+    content = bytearray()
+    at = 0
+    while at < len(body):
+        kind = body[at]
+        size = int.from_bytes(body[at + 1 : at + 4], "little")
+        chunk = bytes(body[at + 4 : at + 4 + size])
+        if len(body) < at + 4 or len(chunk) < size:
+            raise MalformedError("compressed body is cut off", len(body))
+        if kind <= 1:
+            content += _unsnap_frame(chunk, at, compressed=kind == 0)
+            if len(content) > bytes_max:
+                raise TooLargeError("http: request body too large")
+        elif kind < 0x80:
+            raise MalformedError(f"compressed body is broken (chunk of kind {kind})", at)
+        at += 4 + size
+    return content
+
+
+def _unsnap_frame(chunk: bytes, at: int, *, compressed: bool) -> bytes:
+    piece = _unsnap(chunk[4:], _SNAPPY_FRAME_BYTES_MAX) if compressed else chunk[4:]
+    crc: int = google_crc32c.value(piece)
+    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    if masked.to_bytes(4, "little") != chunk[:4]:
+        raise MalformedError("compressed body is broken (checksum)", at)
+    return piece

@@ -1,6 +1,7 @@
 import gzip
 import zlib
 
+import google_crc32c
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -65,3 +66,49 @@ def test_members_of_gzip_are_joined() -> None:
 def test_an_unknown_encoding_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="unsupported Content-Encoding: br"):
         decompress(b"", "br", bytes_max=9)
+
+
+def snappy_frame(piece: bytes, *, compressed: bool) -> bytes:
+    crc = google_crc32c.value(piece)
+    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    content = packed("snappy", piece) if compressed else piece
+    kind = b"\x00" if compressed else b"\x01"
+    return kind + (len(content) + 4).to_bytes(3, "little") + masked.to_bytes(4, "little") + content
+
+
+SNAPPY_MAGIC = b"\xff\x06\x00\x00sNaPpY"
+FRAMED = (
+    SNAPPY_MAGIC
+    + snappy_frame(BODY[:20_000], compressed=True)
+    + b"\xfe\x03\x00\x00pad"
+    + snappy_frame(BODY[20_000:], compressed=False)
+)
+
+
+def test_framed_snappy_is_told_by_its_magic() -> None:
+    assert decompress(FRAMED, "snappy", bytes_max=len(BODY)) == BODY
+    with pytest.raises(TooLargeError):
+        decompress(FRAMED, "snappy", bytes_max=len(BODY) - 1)
+
+
+def test_framed_snappy_of_the_format_description() -> None:
+    # The CRC-32C of "abc" is 0x364b3fb7, masked 0xa282ead8 + 0x7f6e6c96 = 0x21f1576e.
+    frame = bytes.fromhex("01070000 6e57f121 616263")
+
+    assert decompress(SNAPPY_MAGIC + frame, "snappy", bytes_max=3) == b"abc"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        FRAMED[:-1],
+        FRAMED[:13],
+        SNAPPY_MAGIC + b"\x00",
+        SNAPPY_MAGIC + b"\x02\x00\x00\x00",
+        SNAPPY_MAGIC + b"\x01\x00\x00\x00",
+        SNAPPY_MAGIC + b"\x01\x07\x00\x00\x00\x00\x00\x00abc",
+    ],
+)
+def test_framed_snappy_that_is_broken_is_refused(body: bytes) -> None:
+    with pytest.raises(MalformedError):
+        decompress(body, "snappy", bytes_max=1 << 20)

@@ -97,6 +97,35 @@ def test_enums_are_numbers_or_names_and_64_bit_numbers_texts_or_numbers() -> Non
     assert by_name == by_number
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"kind": "SERVER"},
+        {"kind": "span_kind_server"},
+        {"kind": "2.5"},
+        {"status": {"code": "ERROR"}},
+        {"attributes": [{"key": "a", "value": {"bytesValue": "***"}}]},
+        {"attributes": [{"key": "a", "value": {"bytes_value": "A"}}]},
+        {"events": [{"attributes": [{"key": "a", "value": {"bytesValue": "AA=A"}}]}]},
+    ],
+)
+def test_what_would_be_read_as_something_else_is_refused(members: dict[str, object]) -> None:
+    with pytest.raises(InvalidRequestError):
+        encode_json_request(one_span(**members))
+
+
+@pytest.mark.parametrize("text", ["+/8=", "-_8=", "+/8", ""])
+def test_bytes_in_either_alphabet_padded_or_not(text: str) -> None:
+    body = one_span(attributes=[{"key": "a", "value": {"bytesValue": text}}])
+
+    for encoding in ("utf-8", "utf-16"):
+        read = ExportTraceServiceRequest.FromString(
+            encode_json_request(body.decode().encode(encoding))
+        )
+        (attribute,) = read.resource_spans[0].scope_spans[0].spans[0].attributes
+        assert attribute.value.bytes_value == (b"\xfb\xff" if text else b"")
+
+
 def test_unknown_fields_are_ignored() -> None:
     assert read_span(one_span(nobodyKnows={"a": 1})) == read_span(one_span())
 
