@@ -222,6 +222,21 @@ def test_a_bomb_stops_at_the_limit(server: Server) -> None:
     assert grown_by_http < 64 << 20
 
 
+def test_refused_requests_leave_no_memory_behind(server: Server) -> None:
+    malformed = b"\xff" * (LIMIT - 1000)
+    with pytest.raises(grpc.RpcError):
+        export(server, malformed)
+    post(server, malformed)
+    peak = memory_peak(server)
+
+    for _ in range(60):
+        with pytest.raises(grpc.RpcError):
+            export(server, malformed)
+        assert post(server, malformed).status_code == 400
+
+    assert memory_peak(server) - peak < 32 * LIMIT
+
+
 def memory_peak(server: Server) -> int:
     with open(f"/proc/{server.process.pid}/status") as status:
         (line,) = (line for line in status if line.startswith("VmHWM:"))

@@ -51,6 +51,8 @@ class TraceReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has n
             refusal = refuse(error, retry_after_s=self._intake.distributor.retry_after_s)
         else:
             return RESPONSE
+        finally:
+            del request  # the error of the abort holds this frame for a while
         code = _CODES[refusal.grpc_code]
         self._metrics.refused_requests.labels("grpc", code.name).inc()
         if refusal.retry_after_s:

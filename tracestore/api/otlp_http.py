@@ -74,6 +74,7 @@ class OtlpHttpReceiver:
                 body = await self.pool.run(
                     decompress, body, encoding, bytes_max=self.request_bytes_max
                 )
+                held.enter_context(self.intake.distributor.hold(len(body)))
             if content_type == JSON:
                 body = await self.pool.run(encode_json_request, body)
         await self.intake.push(request.headers.getlist(HEADER), body, OTLP_HTTP)

@@ -54,7 +54,12 @@ class BlockingPool:
         work = self._executor.submit(lambda: context.run(function, *args, **kwargs))
         self._outstanding += 1
         work.add_done_callback(lambda _: self._count_down(loop))
-        return await asyncio.wrap_future(work)
+        try:
+            return await asyncio.wrap_future(work)
+        finally:
+            # An error holds this frame, which must not hold the error: what the function had in
+            # hand, a large request say, would stay until the collector comes by.
+            del work
 
     def _count_down(self, loop: asyncio.AbstractEventLoop) -> None:
         if not loop.is_closed():

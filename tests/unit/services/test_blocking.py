@@ -1,5 +1,8 @@
 import asyncio
+import contextlib
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -53,3 +56,27 @@ def test_a_waiting_function_whose_caller_is_gone_never_runs() -> None:
         assert not ran
 
     asyncio.run(check())
+
+
+def test_an_error_leaves_nothing_behind_for_the_collector() -> None:
+    """Requests are large; those that are refused must be gone at once."""
+    kept: list[weakref.ref[BlockingPool]] = []
+
+    def fail() -> None:
+        large = BlockingPool("large", threads=1, waiting_max=1, refusal="")
+        kept.append(weakref.ref(large))
+        raise ValueError(str(large.outstanding))
+
+    async def check() -> None:
+        pool = BlockingPool("p", threads=1, waiting_max=1, refusal="full")
+        with contextlib.suppress(ValueError):
+            await pool.run(fail)
+        await pool.run(int)
+        pool.close()
+
+    gc.disable()
+    try:
+        asyncio.run(check())
+        assert [ref() for ref in kept] == [None]
+    finally:
+        gc.enable()

@@ -117,6 +117,8 @@ class Distributor:
             except TracestoreError:
                 metrics.refused_spans.labels(source.receiver, source.transport).inc(spans)
                 raise
+            finally:
+                del durable  # an error that it holds holds this frame, and the request with it
         metrics.accepted_spans.labels(source.receiver, source.transport).inc(spans)
         metrics.push_seconds.observe((self._clock.monotonic_ns() - started_ns) / 1e9)
 
