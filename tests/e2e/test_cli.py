@@ -28,6 +28,7 @@ def ports_flags(*, api: int, grpc: int, http: int) -> list[str]:
         f"--server.http-listen-port={api}",
         f"--distributor.receivers.grpc.endpoint=127.0.0.1:{grpc}",
         f"--distributor.receivers.http.endpoint=127.0.0.1:{http}",
+        "--distributor.receivers.zipkin.enabled=false",
     ]
 
 

@@ -38,6 +38,8 @@ class Server:
     """URL without path"""
     grpc: str
     """host:port of the streaming API"""
+    zipkin: str
+    """URL without path"""
     log_path: Path
 
     def kill(self) -> None:
@@ -88,7 +90,7 @@ def free_ports(count: int) -> list[int]:
 
 def start_server(data: Path, *flags: str, log_path: Path | None = None) -> Server:
     """Start a process; it may still be replaying when this returns."""
-    api, queries, grpc, http = free_ports(4)
+    api, queries, grpc, http, zipkin = free_ports(5)
     log_path = log_path or data.parent / f"{data.name}.log"
     with log_path.open("ab") as log:
         process = subprocess.Popen(
@@ -101,6 +103,7 @@ def start_server(data: Path, *flags: str, log_path: Path | None = None) -> Serve
                 f"--server.grpc-listen-port={queries}",
                 f"--distributor.receivers.grpc.endpoint=127.0.0.1:{grpc}",
                 f"--distributor.receivers.http.endpoint=127.0.0.1:{http}",
+                f"--distributor.receivers.zipkin.endpoint=127.0.0.1:{zipkin}",
                 *(flag.replace(OWN_GRPC, f"127.0.0.1:{grpc}") for flag in flags),
             ],
             stdout=log,
@@ -112,6 +115,7 @@ def start_server(data: Path, *flags: str, log_path: Path | None = None) -> Serve
         otlp_grpc=f"127.0.0.1:{grpc}",
         otlp_http=f"http://127.0.0.1:{http}",
         grpc=f"127.0.0.1:{queries}",
+        zipkin=f"http://127.0.0.1:{zipkin}",
         log_path=log_path,
     )
 

@@ -7,7 +7,6 @@ Source: OTLP specification, "OTLP/HTTP"; wire contract, section 6.2.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -16,13 +15,12 @@ from google.protobuf import json_format
 from google.rpc.code_pb2 import Code
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
 
+from tracestore.api.bodies import LingeringResponse, read_body
 from tracestore.api.errors import Refusal, refuse
 from tracestore.api.tenant import HEADER, Intake
 from tracestore.codec.compression import ENCODINGS, decompress
 from tracestore.codec.otlp import encode_json_request
-from tracestore.errors import TooLargeError
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.distributor.service import OTLP_HTTP
 from tracestore.telemetry import Metrics
@@ -32,8 +30,6 @@ PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 _SUCCESS = {PROTOBUF: b"\x0a\x00", JSON: b'{"partialSuccess":{}}'}
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-_LINGER_BYTES = 8 << 20
-_LINGER_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +65,9 @@ class OtlpHttpReceiver:
 
     async def _receive(self, request: Request, content_type: str, encoding: str) -> None:
         with ExitStack() as held:
-            body: bytes | bytearray = await self._read(request, held)
+            body: bytes | bytearray = await read_body(
+                request, held, self.intake.distributor, bytes_max=self.request_bytes_max
+            )
             if encoding not in ("", "identity"):
                 body = await self.pool.run(
                     decompress, body, encoding, bytes_max=self.request_bytes_max
@@ -78,22 +76,6 @@ class OtlpHttpReceiver:
             if content_type == JSON:
                 body = await self.pool.run(encode_json_request, body)
         await self.intake.push(request.headers.getlist(HEADER), body, OTLP_HTTP)
-
-    async def _read(self, request: Request, held: ExitStack) -> bytearray:
-        """Read the body, never more than the limit, counted as in flight while it is here."""
-        announced = request.headers.get("content-length", "")
-        size = int(announced) if announced.isascii() and announced.isdigit() else 0
-        if size > self.request_bytes_max:
-            raise TooLargeError("http: request body too large")
-        held.enter_context(self.intake.distributor.hold(size))
-        body = bytearray()
-        async for piece in request.stream():
-            body += piece
-            if len(body) > self.request_bytes_max:
-                raise TooLargeError("http: request body too large")
-            if not announced:
-                held.enter_context(self.intake.distributor.hold(len(piece)))
-        return body
 
     def _refusal(self, refusal: Refusal, content_type: str) -> Response:
         http_status = refusal.otlp_http_status
@@ -108,42 +90,6 @@ class OtlpHttpReceiver:
             headers["Retry-After"] = refusal.retry_after_header
         kind = LingeringResponse if http_status == 413 else Response
         return kind(body, status_code=http_status, media_type=content_type, headers=headers)
-
-
-class LingeringResponse(Response):
-    """An answer to a request whose body may not have been read.
-
-    Closing at once would make the network drop the answer together with what the sender still
-    sends; so the answer goes out, a little of the body is thrown away, and the connection is
-    closed.
-    """
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, then linger."""
-        self.headers["Connection"] = "close"
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status_code,
-                "headers": self.raw_headers,
-            }
-        )
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        try:
-            async with asyncio.timeout(_LINGER_S):
-                await _discard(receive, _LINGER_BYTES)
-        except TimeoutError:
-            pass  # it had its time to read the answer
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _discard(receive: Receive, bytes_max: int) -> None:
-    """Throw away what arrives, up to the end of the request or the bound."""
-    while bytes_max > 0:
-        message = await receive()
-        bytes_max -= len(message.get("body", b""))
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return
 
 
 def make_app(receiver: OtlpHttpReceiver, *, path: str) -> FastAPI:

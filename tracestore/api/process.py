@@ -25,6 +25,7 @@ from tracestore.api.grpc_native import make_query_server
 from tracestore.api.ops import Ops
 from tracestore.api.otlp_grpc import TraceReceiver, make_server
 from tracestore.api.otlp_http import OtlpHttpReceiver, make_app
+from tracestore.api.receivers import OtherReceivers, Parts
 from tracestore.api.search import SearchRoutes
 from tracestore.api.servers import Door, GrpcServer, HttpServer
 from tracestore.api.sockets import Address, bind, bind_grpc, bound_address, parse_address
@@ -83,6 +84,8 @@ class Endpoints:
     otlp_grpc: str | None
     """host:port"""
     otlp_http: str | None
+    """URL without path"""
+    zipkin: str | None
     """URL without path"""
 
 
@@ -144,6 +147,7 @@ class Process:
         self._otlp_socket = self._bind_otlp_http()
         if self._otlp_socket is not None:
             held.callback(self._otlp_socket.close)
+        self._other_receivers = OtherReceivers(settings.distributor.receivers, held)
         self._pools = _make_pools(settings)
         self._store: ObjectStore = MeasuredObjectStore(
             LocalObjectStore(settings.storage.path), StoreInstruments(self._metrics), clock
@@ -224,6 +228,7 @@ class Process:
             services.append(
                 HttpServer("otlp-http", app, self._otlp_socket, drain_timeout_s=drain_s)
             )
+        services += self._other_receivers.services(self._receiver_parts(drain_s))
         services.append(Door(self._distributor))
         routes = Routes(self._metrics, self._clock, self._tracing)
         calls = StreamingCalls(self._metrics, self._clock)
@@ -279,6 +284,16 @@ class Process:
         )
         return server, bind_grpc(server, address, setting=QUERY_GRPC_SETTING)
 
+    def _receiver_parts(self, drain_timeout_s: float) -> Parts:
+        return Parts(
+            intake=self._intake,
+            pool=self._pools.unpack,
+            metrics=self._metrics,
+            tracing=self._tracing,
+            clock=self._clock,
+            drain_timeout_s=drain_timeout_s,
+        )
+
     def _make_otlp_http(self) -> FastAPI:
         receivers = self._settings.distributor.receivers
         receiver = OtlpHttpReceiver(
@@ -333,6 +348,7 @@ class Process:
             grpc=str(query_address.reachable),
             otlp_grpc=None if grpc_address is None else str(grpc_address.reachable),
             otlp_http=otlp_http,
+            zipkin=self._other_receivers.zipkin,
         )
 
     def close_pools(self) -> None:

@@ -67,6 +67,7 @@ def _bits_per_value(text: str) -> int:
 _DURATION = units.parse_unit_duration
 _GRPC = "distributor.receivers.otlp.protocols.grpc"
 _HTTP = "distributor.receivers.otlp.protocols.http"
+_ZIPKIN = "distributor.receivers.zipkin"
 _SEARCH = "query_frontend.search"
 
 Meaning = str | tuple[str, Callable[[str], object]]
@@ -83,6 +84,10 @@ MEANT: Final[dict[str, Meaning]] = {
     f"{_HTTP}.traces_url_path": "distributor.receivers.http.traces_url_path",
     f"{_HTTP}.max_request_body_size": (
         "distributor.receivers.http.request_bytes_max",
+        _collector_size,
+    ),
+    f"{_ZIPKIN}.max_request_body_size": (
+        "distributor.receivers.zipkin.request_bytes_max",
         _collector_size,
     ),
     "distributor.retry_after_on_resource_exhausted": (
@@ -124,10 +129,10 @@ _TLS = "the endpoint would be served without it; put a proxy that ends TLS in fr
 
 REFUSED: Final[dict[str, str]] = {
     f"TLS is not supported yet, and {_TLS}": f"""
-        {{{_GRPC},{_HTTP}}}.tls  server.{{http_tls_config,grpc_tls_config}}
+        {{{_GRPC},{_HTTP},{_ZIPKIN}}}.tls  server.{{http_tls_config,grpc_tls_config}}
     """,
     "authentication of senders is not supported yet, and the endpoint would be open": f"""
-        {{{_GRPC},{_HTTP}}}.auth
+        {{{_GRPC},{_HTTP},{_ZIPKIN}}}.auth
     """,
 }
 """Reason -> keys that would be dangerous to pass over; fine if they say false or nothing."""
@@ -190,7 +195,7 @@ IGNORED: Final[dict[str, str]] = {
         {autocomplete_filtering_enabled,polling_enabled}
     """,
     "this receiver is not supported yet": """
-        distributor.receivers.{jaeger,zipkin,opencensus,kafka}
+        distributor.receivers.{jaeger,opencensus,kafka}
     """,
     "the receiver has no such setting": f"""
         {_GRPC}.{{transport,keepalive,max_concurrent_streams,include_metadata,middlewares}}
@@ -198,6 +203,9 @@ IGNORED: Final[dict[str, str]] = {
         {_HTTP}.{{cors,include_metadata,compression_algorithms,response_headers,middlewares}}
         {_HTTP}.{{metrics_url_path,logs_url_path,keep_alives_enabled,transport}}
         {_HTTP}.{{read_timeout,read_header_timeout,write_timeout,idle_timeout}}
+        {_ZIPKIN}.{{cors,include_metadata,compression_algorithms,response_headers,middlewares}}
+        {_ZIPKIN}.{{keep_alives_enabled,transport,parse_string_tags}}
+        {_ZIPKIN}.{{read_timeout,read_header_timeout,write_timeout,idle_timeout}}
     """,
     "attributes are stored whole": "distributor.{max_attribute_bytes,max_span_attr_byte}",
     "the distributor has no such setting": """
@@ -335,6 +343,16 @@ IGNORED: Final[dict[str, str]] = {
 
 COLLECTOR_RECEIVERS: Final = ("otlp", "jaeger", "zipkin", "opencensus", "kafka")
 """Keys that make ``distributor.receivers`` a Collector's map: what it does not name is off."""
+
+RECEIVER_NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "grpc": ("otlp", "protocols", "grpc"),
+    "http": ("otlp", "protocols", "http"),
+    "zipkin": ("zipkin",),
+}
+"""Section of a receiver -> its key in a Collector's map."""
+
+OWN_RECEIVER_KEYS: Final = frozenset({"enabled", "request_bytes_max"})
+"""Keys of ours below a name of a Collector's map; where one stands, the map is ours."""
 
 FLAG_ALIASES: Final[dict[str, str]] = {
     "log.level": "server.log_level",

@@ -73,11 +73,24 @@ class OtlpHttpSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ZipkinSettings:
+    """Zipkin spans over HTTP."""
+
+    enabled: bool | None = None
+    """Whether the receiver runs; null: it does, unless its default port is taken already."""
+    endpoint: str = "0.0.0.0:9411"
+    """Address and port; port 0 takes a free one."""
+    request_bytes_max: int = 20 * MIB
+    """Largest request, decompressed; translating one takes several times as much memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverSettings:
     """Where senders connect."""
 
     grpc: OtlpGrpcSettings = field(default_factory=OtlpGrpcSettings)
     http: OtlpHttpSettings = field(default_factory=OtlpHttpSettings)
+    zipkin: ZipkinSettings = field(default_factory=ZipkinSettings)
     request_bytes_max: int = 72 * MIB
     """Largest request, decompressed. The default takes 64 MiB of spans and what wraps them."""
     inflight_bytes_max: int = 256 * MIB

@@ -19,7 +19,11 @@ from tracestore.settings.assignments import (
     unknown_key,
 )
 from tracestore.settings.schema import Ignored, Refused, Section, Target, find
-from tracestore.settings.tempo_keys import COLLECTOR_RECEIVERS
+from tracestore.settings.tempo_keys import (
+    COLLECTOR_RECEIVERS,
+    OWN_RECEIVER_KEYS,
+    RECEIVER_NAMES,
+)
 
 _NULL_TAG = "tag:yaml.org,2002:null"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -130,25 +134,30 @@ class _File:
             seen[key.value] = key
 
     def _switch_receivers(self) -> None:
-        """Turn off the OTLP protocols that a Collector's map does not name."""
-        named = [self._present[p] for p in self._present if p[2:] in _NAMED]
-        if not named:
+        """Turn off the receivers that a Collector's map does not name, and on those it does."""
+        if not any(map(self._is_collectors, COLLECTOR_RECEIVERS)):
             return
-        values = self._layer.values
-        otlp = (*_RECEIVERS, "otlp")
-        protocols = (*otlp, "protocols")
-        given = {p[4] for p in self._present if p[:4] == protocols and len(p) > 4}
-        for protocol in ("grpc", "http"):
-            on = protocol in given or (otlp in self._present and not given)
-            origin = self._present.get((*protocols, protocol), self._present[_RECEIVERS])
-            leaf = f"distributor.receivers.{protocol}.enabled"
-            values.setdefault(leaf, Assignment(value=on, origin=origin))
+        for section, named in RECEIVER_NAMES.items():
+            receiver = (*_RECEIVERS, named[0])
+            protocols = (*receiver, "protocols")
+            on = receiver in self._present and self._is_collectors(named[0])
+            where: Path = receiver
+            if on and len(named) > 1:
+                given = {p[4] for p in self._present if p[:4] == protocols and len(p) > 4}
+                on = named[-1] in given or not given
+                where = (*protocols, named[-1])
+            origin = self._present.get(where, self._present[_RECEIVERS])
+            leaf = f"distributor.receivers.{section}.enabled"
+            self._layer.values.setdefault(leaf, Assignment(value=on, origin=origin))
+
+    def _is_collectors(self, receiver: str) -> bool:
+        """Whether a receiver is named as in a Collector's map, and not with keys of our own."""
+        path = (*_RECEIVERS, receiver)
+        below = {p[3] for p in self._present if p[:3] == path and len(p) > 3}
+        return path in self._present and not below & OWN_RECEIVER_KEYS
 
     def _origin(self, node: yaml.Node) -> str:
         return f"{self._source}:{node.start_mark.line + 1}"
-
-
-_NAMED = frozenset((name,) for name in COLLECTOR_RECEIVERS)
 
 
 def _kind(node: yaml.Node) -> str:

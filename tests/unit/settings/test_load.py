@@ -12,7 +12,7 @@ from tracestore.errors import SettingsError
 from tracestore.settings.flags import parse_arguments
 from tracestore.settings.leaves import leaves
 from tracestore.settings.load import LoadedSettings, default_settings, load_settings
-from tracestore.settings.tree import Settings
+from tracestore.settings.tree import Settings, ZipkinSettings
 
 TEMPO = Path(__file__).parent / "tempo"
 KNOB = "ingester.max_block_duration_s"
@@ -130,8 +130,12 @@ def test_a_variable_that_is_none_of_ours_is_a_warning_and_with_two_bars_an_error
 def test_the_minimal_file(tmp_path: Path) -> None:
     loaded = load([f"-config.file={TEMPO / 'minimal.yaml'}"])
 
+    receivers = replace(
+        Settings().distributor.receivers, zipkin=ZipkinSettings(enabled=False)
+    )  # the file names OTLP alone
     assert loaded.settings == replace(
         Settings(),
+        distributor=replace(Settings().distributor, receivers=receivers),
         storage=replace(Settings().storage, path="/var/tempo/traces"),
         ingester=replace(
             Settings().ingester, wal=replace(Settings().ingester.wal, path="/var/tempo/wal")
@@ -158,9 +162,10 @@ def test_a_compose_file_of_2x() -> None:
     assert settings.storage.path == "/var/tempo/blocks"
     assert settings.distributor.receivers.http.enabled is True
     assert settings.stream_over_http_enabled is True
+    assert settings.distributor.receivers.zipkin.enabled is True
+    assert settings.distributor.receivers.zipkin.endpoint == "tempo:9411"
     assert {
         "distributor.receivers.jaeger",
-        "distributor.receivers.zipkin",
         "ingester.trace_idle_period",
         "compactor.compaction.block_retention",
         "storage.trace.blocklist_poll",

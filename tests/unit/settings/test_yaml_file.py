@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tracestore.errors import SettingsError
+from tracestore.settings.leaves import leaves
 from tracestore.settings.yaml_file import read_yaml
 
 
@@ -81,24 +82,44 @@ def test_a_mapping_that_merges_itself_is_read_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("receivers", "grpc", "http"),
+    ("receivers", "on"),
     [
-        ("{otlp: {protocols: {grpc: }}}", True, False),
-        ("{otlp: {protocols: {http: {}}}}", False, True),
-        ("{otlp: {protocols: {grpc: , http: }}}", True, True),
-        ("{otlp: {protocols: }}", True, True),
-        ("{otlp: }", True, True),
-        ("{zipkin: }", False, False),
-        ("{zipkin: , http: {enabled: true}}", False, True),
+        ("{otlp: {protocols: {grpc: }}}", {"grpc"}),
+        ("{otlp: {protocols: {http: {}}}}", {"http"}),
+        ("{otlp: {protocols: {grpc: , http: }}}", {"grpc", "http"}),
+        ("{otlp: {protocols: }}", {"grpc", "http"}),
+        ("{otlp: }", {"grpc", "http"}),
+        ("{otlp: , zipkin: {endpoint: 'x:1'}}", {"grpc", "http", "zipkin"}),
+        ("{zipkin: }", {"zipkin"}),
+        ("{zipkin: , http: {enabled: true}}", {"zipkin", "http"}),
     ],
 )
-def test_a_collector_map_turns_off_what_it_does_not_name(
-    receivers: str, grpc: bool, http: bool
-) -> None:
+def test_a_collector_map_turns_off_what_it_does_not_name(receivers: str, on: set[str]) -> None:
     given = values(f"distributor: {{receivers: {receivers}}}")
 
-    assert given["distributor.receivers.grpc.enabled"] is grpc
-    assert given["distributor.receivers.http.enabled"] is http
+    switches = {name: value for name, value in given.items() if name.endswith(".enabled")}
+    assert set(switches) == {leaf for leaf in leaves() if is_switch_of_receiver(leaf)}
+    assert {name for name, value in switches.items() if value} == {
+        f"distributor.receivers.{name}.enabled" for name in on
+    }
+
+
+def is_switch_of_receiver(leaf: str) -> bool:
+    return leaf.startswith("distributor.receivers.") and leaf.endswith(".enabled")
+
+
+@pytest.mark.parametrize(
+    "receivers",
+    [
+        "{zipkin: {enabled: true}}",
+        "{zipkin: {request_bytes_max: 1MiB, endpoint: 'x:1'}}",
+        "{grpc: {endpoint: 'x:1'}}",
+    ],
+)
+def test_own_spelling_of_a_receiver_turns_nothing_off(receivers: str) -> None:
+    given = values(f"distributor: {{receivers: {receivers}}}")
+
+    assert False not in given.values()
 
 
 @pytest.mark.parametrize(
@@ -106,12 +127,6 @@ def test_a_collector_map_turns_off_what_it_does_not_name(
 )
 def test_an_empty_map_leaves_the_defaults(text: str) -> None:
     assert values(text) == {}
-
-
-def test_own_spelling_of_a_receiver_turns_nothing_off() -> None:
-    assert values("distributor: {receivers: {grpc: {endpoint: 'x:1'}}}") == {
-        "distributor.receivers.grpc.endpoint": "x:1"
-    }
 
 
 def test_sizes_of_the_collector() -> None:
@@ -122,8 +137,11 @@ distributor:
       protocols:
         grpc: {max_recv_msg_size_mib: 16}
         http: {max_request_body_size: 1000, traces_url_path: /otlp}
+    zipkin: {max_request_body_size: 2000}
 """
     assert values(text) == {
+        "distributor.receivers.zipkin.enabled": True,
+        "distributor.receivers.zipkin.request_bytes_max": 2000,
         "distributor.receivers.grpc.enabled": True,
         "distributor.receivers.http.enabled": True,
         "distributor.receivers.grpc.request_bytes_max": 16 << 20,
@@ -224,8 +242,10 @@ distributor:
       protocols:
         grpc: {max_recv_msg_size_mib: 0}
         http: {max_request_body_size: 0}
+    zipkin: {max_request_body_size: 0}
 """
     assert values(text) == {
+        "distributor.receivers.zipkin.enabled": True,
         "distributor.receivers.grpc.enabled": True,
         "distributor.receivers.http.enabled": True,
     }

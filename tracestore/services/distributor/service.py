@@ -45,6 +45,11 @@ class Source:
     receiver: str
     transport: str
 
+    @property
+    def name(self) -> str:
+        """The format, ``otlp`` or ``zipkin``."""
+        return self.receiver.partition("/")[0]
+
 
 OTLP_GRPC = Source(receiver="otlp/otlp_receiver", transport="grpc")
 OTLP_HTTP = Source(receiver="otlp/otlp_receiver", transport="http")

@@ -1,0 +1,61 @@
+"""The Zipkin receiver: spans in JSON or protobuf, ``POST`` to any path of its port.
+
+Source: Zipkin API v2; wire contract, section 6.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from fastapi import FastAPI, Request, Response
+
+from tracestore.api.errors import Refusal
+from tracestore.api.translating import METHODS, Translating, text
+from tracestore.codec.receivers import zipkin
+from tracestore.services.distributor.service import Source
+
+ZIPKIN = Source(receiver="zipkin/zipkin_receiver", transport="http")
+PROTOBUF = "application/x-protobuf"
+_NOT_STORED = '"Internal Server Error"'
+_NOT_VALID = '"Bad Request"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZipkinReceiver:
+    """Answers ``POST /api/v2/spans``, and any other path."""
+
+    translating: Translating
+
+    async def receive(self, request: Request) -> Response:
+        """Store one request."""
+        if request.method != "POST":
+            answer = text(405, "405 method not allowed, supported: [POST]")
+            answer.headers["Allow"] = "POST"
+            return answer
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        translate = zipkin.translate_protobuf if content_type == PROTOBUF else zipkin.translate_json
+        return await self.translating.take(
+            request,
+            partial(translate, received_ns=self.translating.clock.now_ns()),
+            unreadable=_unreadable,
+            refused=_refused,
+        )
+
+
+def make_zipkin_app(receiver: ZipkinReceiver) -> FastAPI:
+    """Make the application of the receiver's port."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.add_api_route("/{path:path}", receiver.receive, methods=METHODS, response_model=None)
+    return app
+
+
+def _unreadable(refusal: Refusal) -> Response:
+    return text(400, refusal.message)
+
+
+def _refused(refusal: Refusal) -> Response:
+    """Answer as the Collector: a limit is a 500 too, which Zipkin's senders take as temporary."""
+    if refusal.http_status == 400:
+        return text(400, _NOT_VALID)
+    return text(500, _NOT_STORED)
