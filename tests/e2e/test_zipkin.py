@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -121,7 +122,24 @@ def test_a_shared_span_is_two_spans(server: Server) -> None:
     assert (root["kind"], client["kind"]) == ("SPAN_KIND_CLIENT", "SPAN_KIND_SERVER")
 
 
-def test_accepted_and_refused_spans_are_counted(server: Server) -> None:
+def test_spans_belong_to_the_tenant_of_the_header(tmp_path: Path) -> None:
+    with running_server(tmp_path / "store", "-multitenancy.enabled") as server:
+        mine = post(server, one(0x700), X_Scope_OrgID="me")
+        nobodys = post(server, one(0x701))
+        bad = post(server, one(0x702), X_Scope_OrgID="a|b")
+        url = f"{server.api_url}/api/v2/traces/700"
+        seen = {
+            org: httpx.get(url, headers={"X-Scope-OrgID": org}).json()["trace"]
+            for org in ("me", "you")
+        }
+
+    assert mine.status_code == 202
+    assert (nobodys.status_code, nobodys.text) == (500, '"Internal Server Error"')
+    assert (bad.status_code, bad.text) == (400, '"Bad Request"')
+    assert [bool(trace) for trace in seen.values()] == [True, False]
+
+
+def test_accepted_spans_are_counted(server: Server) -> None:
     labels = '{receiver="zipkin/zipkin_receiver",transport="http"}'
     accepted = f"tempo_receiver_accepted_spans{labels}"
 
