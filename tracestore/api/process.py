@@ -22,6 +22,7 @@ from grpc import aio
 from tracestore.api.app import Routes
 from tracestore.api.front import Front
 from tracestore.api.grpc_native import make_query_server
+from tracestore.api.openapi import add_openapi
 from tracestore.api.ops import Ops
 from tracestore.api.otlp_grpc import TraceReceiver, make_server
 from tracestore.api.otlp_http import OtlpHttpReceiver, make_app
@@ -329,6 +330,7 @@ class Process:
         prefix = settings.server.http_api_prefix.rstrip("/")
         TraceRoutes(querier=querier, tenancy=self._tenancy).add_to(routes, prefix)
         SearchRoutes(querier=querier, tenancy=self._tenancy).add_to(routes, prefix)
+        add_openapi(routes, prefix)
         Ops(
             supervisor=supervisor,
             metrics=self._metrics,
