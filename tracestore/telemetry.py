@@ -86,6 +86,9 @@ class Metrics:
             ("method", "route", "status_code", "ws"),
             REQUEST_BUCKETS,
         )
+        self.inflight_requests = self._gauge(
+            "tempo_inflight_requests", "Requests that are being answered.", ("method", "route")
+        )
         build_labels = ("branch", "goarch", "goos", "goversion", "revision", "tags", "version")
         self.build_info = self._gauge(
             "tempo_build_info", "1, labelled with the version that runs.", build_labels
@@ -229,6 +232,12 @@ class Metrics:
         self.queue_length = self._gauge(
             "tempo_query_frontend_queue_length", "Queries that wait for their turn.", ("user",)
         )
+        self.queue_seconds = self._histogram(
+            "tempo_query_frontend_queue_duration_seconds",
+            "How long queries waited for their turn.",
+            (),
+            REQUEST_BUCKETS,
+        )
         self.discarded_queries = self._counter(
             "tempo_query_frontend_discarded_requests_total",
             "Queries refused because too many waited.",
@@ -241,6 +250,22 @@ class Metrics:
         )
         self.blocklist_bytes = self._gauge(
             "tracestore_blocklist_bytes", "Bytes of the blocks in the block list.", ("tenant",)
+        )
+        self.backend_objects = self._gauge(
+            "tempodb_backend_objects_total", "Traces in blocks.", ("tenant", "status")
+        )
+        self.backend_bytes = self._gauge(
+            "tempodb_backend_bytes_total", "Bytes of blocks.", ("tenant", "status")
+        )
+        self.index_age_seconds = self._gauge(
+            "tempodb_blocklist_tenant_index_age_seconds",
+            "Time since the index was read last.",
+            ("tenant",),
+        )
+        self.index_errors = self._counter(
+            "tempodb_blocklist_tenant_index_errors_total",
+            "Looks for new commits that failed.",
+            ("tenant",),
         )
         self.blocklist_poll_seconds = self._histogram(
             "tempodb_blocklist_poll_duration_seconds",

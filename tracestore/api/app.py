@@ -173,8 +173,10 @@ class Routes:
 
     async def _timed(self, request: Request, handler: Handler, label: str) -> Answer:
         started_ns = self._clock.monotonic_ns()
+        inflight = self._metrics.inflight_requests.labels(request.method, label)
         try:
-            answer = packed(await handler(request), gzipped=accepts_gzip(request))
+            with inflight.track_inprogress():
+                answer = packed(await handler(request), gzipped=accepts_gzip(request))
         except ClientDisconnect:
             answer = text("context canceled", 499)
         except Exception as error:  # noqa: BLE001 - the rim: each error becomes a status

@@ -7,18 +7,20 @@ specification, "OTLP/gRPC"; wire contract, section 6.1.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
 from grpc import aio
 
 from tracestore.api.errors import refuse
+from tracestore.api.rim import GRPC_METHOD, SUCCESS, Rim
 from tracestore.api.tenant import Intake, values_of
 from tracestore.services.distributor.service import OTLP_GRPC
-from tracestore.telemetry import Metrics
-from tracestore.tracing import Tracing
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+ROUTE = "opentelemetry_proto_collector_trace_v1_traceservice_export"
+"""What dashboards call the method."""
 RESPONSE = b"\x0a\x00"
 """ExportTraceServiceResponse with an empty ``partial_success``."""
 
@@ -31,10 +33,9 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 class TraceReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Answers ``TraceService/Export``; any other method is UNIMPLEMENTED."""
 
-    def __init__(self, intake: Intake, metrics: Metrics, tracing: Tracing) -> None:
+    def __init__(self, intake: Intake, rim: Rim) -> None:
         self._intake = intake
-        self._tracing = tracing
-        self._metrics = metrics
+        self._rim = rim
         self._export = grpc.unary_unary_rpc_method_handler(self.export)
 
     def service(self, handler_call_details: Any) -> Any:
@@ -43,18 +44,19 @@ class TraceReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has n
 
     async def export(self, request: bytes, context: Any) -> bytes:
         """Store one request; the answer means that it is durable."""
-        try:
-            with self._tracing.push("otlp push", _carrier(context)):
-                orgs = values_of(context.invocation_metadata())
-                await self._intake.push(orgs, request, OTLP_GRPC)
-        except Exception as error:  # noqa: BLE001 - the rim: each error becomes a status
-            refusal = refuse(error, retry_after_s=self._intake.distributor.retry_after_s)
-        else:
-            return RESPONSE
-        finally:
-            del request  # the error of the abort holds this frame for a while
+        metadata = context.invocation_metadata() or ()
+        with self._rim.push(GRPC_METHOD, ROUTE, _texts(metadata)) as outcome:
+            try:
+                await self._intake.push(values_of(metadata), request, OTLP_GRPC)
+            except Exception as error:  # noqa: BLE001 - the rim: each error becomes a status
+                refusal = refuse(error, retry_after_s=self._intake.distributor.retry_after_s)
+            else:
+                outcome.status = SUCCESS
+                return RESPONSE
+            finally:
+                del request  # the error of the abort holds this frame for a while
         code = _CODES[refusal.grpc_code]
-        self._metrics.refused_requests.labels("grpc", code.name).inc()
+        self._rim.metrics.refused_requests.labels("grpc", code.name).inc()
         if refusal.retry_after_s:
             details = refusal.to_status().SerializeToString()
             context.set_trailing_metadata((("grpc-status-details-bin", details),))
@@ -62,10 +64,8 @@ class TraceReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has n
         raise AssertionError("abort raises")
 
 
-def _carrier(context: Any) -> dict[str, str]:
-    """Get the metadata that are texts."""
-    pairs = context.invocation_metadata() or ()
-    return {key: value for key, value in pairs if isinstance(value, str)}
+def _texts(metadata: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
+    return {key: value for key, value in metadata if isinstance(value, str)}
 
 
 def make_server(receiver: TraceReceiver, *, request_bytes_max: int) -> aio.Server:

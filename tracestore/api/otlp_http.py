@@ -18,14 +18,15 @@ from starlette.requests import ClientDisconnect
 
 from tracestore.api.bodies import LingeringResponse, read_body
 from tracestore.api.errors import Refusal, refuse
+from tracestore.api.rim import Rim
 from tracestore.api.tenant import HEADER, Intake
 from tracestore.codec.compression import ENCODINGS, decompress
 from tracestore.codec.otlp import encode_json_request
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.distributor.service import OTLP_HTTP
-from tracestore.telemetry import Metrics
-from tracestore.tracing import Tracing
 
+ROUTE = "otlp_v1_traces"
+"""What dashboards call the path."""
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 _SUCCESS = {PROTOBUF: b"\x0a\x00", JSON: b'{"partialSuccess":{}}'}
@@ -39,12 +40,17 @@ class OtlpHttpReceiver:
     intake: Intake
     pool: BlockingPool
     """For decompression and JSON."""
-    metrics: Metrics
-    tracing: Tracing
+    rim: Rim
     request_bytes_max: int
 
     async def export(self, request: Request) -> Response:
         """Store one request; 200 means that it is durable."""
+        with self.rim.push(request.method, ROUTE, request.headers) as outcome:
+            reply = await self._export(request)
+            outcome.status = str(reply.status_code)
+            return reply
+
+    async def _export(self, request: Request) -> Response:
         if request.method != "POST":
             return _method_not_allowed()
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -54,8 +60,7 @@ class OtlpHttpReceiver:
         if encoding and encoding not in ENCODINGS:
             return _text(400, f"unsupported Content-Encoding: {encoding}")
         try:
-            with self.tracing.push("otlp push", request.headers):
-                await self._receive(request, content_type, encoding)
+            await self._receive(request, content_type, encoding)
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:  # noqa: BLE001 - the rim: each error becomes a status
@@ -79,7 +84,7 @@ class OtlpHttpReceiver:
 
     def _refusal(self, refusal: Refusal, content_type: str) -> Response:
         http_status = refusal.otlp_http_status
-        self.metrics.refused_requests.labels("http", Code.Name(refusal.grpc_code)).inc()
+        self.rim.metrics.refused_requests.labels("http", Code.Name(refusal.grpc_code)).inc()
         status = refusal.to_status()
         if content_type == JSON:
             body = json_format.MessageToJson(status, indent=None).encode()

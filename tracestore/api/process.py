@@ -27,6 +27,7 @@ from tracestore.api.ops import Ops
 from tracestore.api.otlp_grpc import TraceReceiver, make_server
 from tracestore.api.otlp_http import OtlpHttpReceiver, make_app
 from tracestore.api.receivers import OtherReceivers, Parts
+from tracestore.api.rim import Rim
 from tracestore.api.search import SearchRoutes
 from tracestore.api.servers import Door, GrpcServer, HttpServer
 from tracestore.api.sockets import Address, bind, bind_grpc, bound_address, parse_address
@@ -143,6 +144,7 @@ class Process:
         if self._tracing.is_on:
             for handler in logging.getLogger().handlers:
                 handler.addFilter(TraceIdFilter())
+        self._rim = Rim(metrics=self._metrics, tracing=self._tracing, clock=clock)
         self._api_socket = bind(self._api_address, setting=API_PORT_SETTING)
         held.callback(self._api_socket.close)
         self._otlp_socket = self._bind_otlp_http()
@@ -271,7 +273,7 @@ class Process:
     def _make_grpc(self, endpoint: str) -> tuple[aio.Server, Address]:
         address = parse_address(endpoint, setting=GRPC_SETTING)
         limit = self._settings.distributor.receivers.grpc_request_bytes_max
-        receiver = TraceReceiver(self._intake, self._metrics, self._tracing)
+        receiver = TraceReceiver(self._intake, self._rim)
         server = make_server(receiver, request_bytes_max=limit)
         return server, bind_grpc(server, address, setting=GRPC_SETTING)
 
@@ -300,8 +302,7 @@ class Process:
         receiver = OtlpHttpReceiver(
             intake=self._intake,
             pool=self._pools.unpack,
-            metrics=self._metrics,
-            tracing=self._tracing,
+            rim=self._rim,
             request_bytes_max=receivers.http_request_bytes_max,
         )
         return make_app(receiver, path=receivers.http.traces_url_path)

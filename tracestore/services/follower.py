@@ -42,6 +42,7 @@ class IndexFollower:
         self._lock = threading.Lock()
         """One change of the list at a time; reading needs no lock."""
         self._current = BlockList()
+        self._read_ns = clock.monotonic_ns()
 
     def current(self) -> BlockList:
         """Get the block list as it is now. Thread-safe."""
@@ -60,6 +61,7 @@ class IndexFollower:
         blocks = await self._pool.run(self._commits.load)
         with self._lock:
             self._publish(blocks)
+        self._read_ns = self._clock.monotonic_ns()
         log.info("index is read", extra={"sequence": blocks.sequence})
 
     async def run(self) -> None:
@@ -74,6 +76,8 @@ class IndexFollower:
             await self._pool.run(self._catch_up)
         except UnavailableError as error:
             self._metrics.blocklist_poll_errors.labels("").inc()
+            for tenant in self._current.tenants:
+                self._metrics.index_errors.labels(tenant).inc()
             log.warning("index poll failed", extra={"error": str(error)})
 
     async def drain(self) -> None:
@@ -85,14 +89,21 @@ class IndexFollower:
             commits = self._commits.read_after(self._current.sequence)
             if commits:
                 self._publish(self._current.apply_all(commits))
-        seconds = (self._clock.monotonic_ns() - started_ns) / 1e9
+        self._read_ns = self._clock.monotonic_ns()
+        seconds = (self._read_ns - started_ns) / 1e9
         self._metrics.blocklist_poll_seconds.observe(seconds)
 
     def _publish(self, blocks: BlockList) -> None:
         self._current = blocks
         for tenant, metas in blocks.tenants.items():
             self._metrics.index_builder.labels(tenant).set(1)
+            self._metrics.index_age_seconds.labels(tenant).set_function(self._age_s)
             self._metrics.blocklist_length.labels(tenant).set(len(metas))
-            self._metrics.blocklist_bytes.labels(tenant).set(
-                sum(meta.stored_bytes for meta in metas)
-            )
+            stored_bytes = sum(meta.stored_bytes for meta in metas)
+            self._metrics.blocklist_bytes.labels(tenant).set(stored_bytes)
+            self._metrics.backend_bytes.labels(tenant, "live").set(stored_bytes)
+            traces = sum(meta.traces for meta in metas)
+            self._metrics.backend_objects.labels(tenant, "live").set(traces)
+
+    def _age_s(self) -> float:
+        return (self._clock.monotonic_ns() - self._read_ns) / 1e9

@@ -94,7 +94,7 @@ class Querier:
         waiting = max(0, self.pool.outstanding + 1 - self.settings.max_concurrent_queries)
         self.metrics.queue_length.labels(label).set(waiting)
         try:
-            answer = await self.pool.run(self._evaluate, tenants, evaluate, control)
+            answer = await self.pool.run(self._evaluate, tenants, evaluate, control, started_ns)
         except LimitExceededError:
             self.metrics.discarded_queries.labels(label).inc()
             raise
@@ -129,12 +129,19 @@ class Querier:
         tenants: tuple[TenantId, ...],
         evaluate: Callable[[Sequence[SpanSource], QueryControl], T],
         control: QueryControl,
+        asked_ns: int,
     ) -> T:
+        waited_s = (self.clock.monotonic_ns() - asked_ns) / 1e9
+        self.metrics.queue_seconds.observe(waited_s)
         control.check()
         with self.tracing.step("query") as span:
             sources = self.snapshot(tenants)
             span.set_attributes(
-                {"tracestore.tenant": "|".join(tenants), "tracestore.sources": len(sources)}
+                {
+                    "tracestore.tenant": "|".join(tenants),
+                    "tracestore.sources": len(sources),
+                    "tracestore.waited_s": waited_s,
+                }
             )
             return evaluate(sources, control)
 
