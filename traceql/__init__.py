@@ -8,8 +8,9 @@
 
 from traceql.check import check, static_type
 from traceql.errors import CheckError, ParseError, QueryError, UnsupportedError
+from traceql.lenient import TagFilter, parse_tag_filter
 from traceql.nodes import Query
-from traceql.parse import parse
+from traceql.parse import parse, parse_field
 from traceql.plan import Condition, FetchPlan, FilterPlan, Question, plan, plan_filter
 from traceql.regex import RegexShape, RequiredLiterals, Shape, classify_regex, required_literals
 from traceql.render import render
@@ -27,10 +28,13 @@ __all__ = [
     "RegexShape",
     "RequiredLiterals",
     "Shape",
+    "TagFilter",
     "UnsupportedError",
     "check",
     "classify_regex",
     "parse",
+    "parse_field",
+    "parse_tag_filter",
     "plan",
     "plan_filter",
     "render",

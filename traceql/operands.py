@@ -20,7 +20,7 @@ def token_range(token: Token) -> SourceRange:
 
 def operand_node(token: Token) -> Literal | Reference:
     """Get the leaf that a name or literal makes."""
-    if token.type in _NAMES:
+    if token.type in NAMES:
         return reference_node(token)
     return Literal(literal_value(token), at=token_range(token))
 
@@ -68,4 +68,5 @@ def number_value(token: Token) -> Number:
     return value
 
 
-_NAMES = frozenset({"ATTRIBUTE", "INTRINSIC", "SCOPED_INTRINSIC"})
+NAMES = frozenset({"ATTRIBUTE", "INTRINSIC", "SCOPED_INTRINSIC"})
+"""Tokens that name an attribute or intrinsic."""

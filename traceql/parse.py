@@ -9,6 +9,7 @@ Source: TraceQL reference, "lexical rules", "grammar", "limits".
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from lark.exceptions import LarkError
 
 from traceql import assemble
 from traceql.assemble import Sort, Term
-from traceql.errors import ParseError, SourceRange
+from traceql.attributes import SCOPED_INTRINSICS, UNSCOPED_INTRINSICS, Field
+from traceql.errors import ParseError, SourceRange, did_you_mean
 from traceql.fold import Part, check_depth, fold_field
 from traceql.nodes import (
     COMPARE_TOP_N,
@@ -36,7 +38,7 @@ from traceql.nodes import (
     Select,
     TopK,
 )
-from traceql.operands import literal_value, number_value, reference_node, token_range
+from traceql.operands import NAMES, literal_value, number_value, reference_node, token_range
 from traceql.unexpected import explain_unexpected
 from traceql.values import Bool, Duration, Int
 
@@ -61,6 +63,36 @@ def parse(text: str) -> Query:
         raise ParseError(str(error), text=text, at=SourceRange(0, len(text))) from error
     assert isinstance(query, Query)
     return query
+
+
+def scan(text: str) -> Iterator[Token]:
+    """Cut a text into tokens, white space and comments left out.
+
+    Raises:
+        LarkError: where no token begins, after the tokens in front of it.
+    """
+    tokens: Iterator[Token] = _parser().lex(text)
+    return tokens
+
+
+def parse_field(text: str) -> Field:
+    """Read the name of one attribute or intrinsic, as ``span."a b"`` or ``event:name``.
+
+    Raises:
+        ParseError: the text is something else.
+    """
+    try:
+        tokens = list(scan(text))
+    except UnexpectedInput as error:
+        raise explain_unexpected(text, error) from error
+    if len(tokens) == 1 and tokens[0].type in NAMES:
+        try:
+            return reference_node(tokens[0]).field
+        except ParseError as error:
+            raise error.locate(text) from error
+    at = SourceRange(0, len(text))
+    hint = did_you_mean(text, [*UNSCOPED_INTRINSICS, *SCOPED_INTRINSICS])
+    raise ParseError("expected the name of an attribute or intrinsic", text=text, at=at, hint=hint)
 
 
 def _check_text(text: str) -> None:

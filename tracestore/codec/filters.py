@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -287,9 +289,21 @@ class BlockFilters:
         """Get the keys in the overflow column: key -> type -> entries."""
         return {key: dict(types) for key, types in self._overflow.get(scope, {}).items()}
 
-    def keys(self, scope: AttributeScope) -> list[str]:
+    def overflow_types(self, scope: AttributeScope, key: str) -> Collection[str]:
+        """Get the types with which a key occurs in the overflow column."""
+        return self._overflow.get(scope, {}).get(key, {}).keys()
+
+    def keys(self, scope: AttributeScope) -> Sequence[str]:
         """Get all keys of a scope that occur, in order."""
-        return sorted(key for found, key in self._types if found == scope and key is not None)
+        return self._keys.get(scope, ())
+
+    @cached_property
+    def _keys(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for scope, key in self._types:
+            if scope is not None and key is not None:
+                found[scope].append(key)
+        return {scope: sorted(keys) for scope, keys in found.items()}
 
     def encode(self) -> bytes:
         """Write the object ``filters``."""

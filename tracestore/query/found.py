@@ -87,7 +87,8 @@ class Scope:
         return split_traces(self._near)
 
     @property
-    def _split_inside(self) -> SplitTraces:
+    def split_inside(self) -> SplitTraces:
+        """Find the traces in the window that may have spans in several sources."""
         return self._split if self.window is None else self._split.inside(self.window)
 
     @contextmanager
@@ -104,14 +105,14 @@ class Scope:
             return self._split_holding()
         inside = set(self.inside)
         outside = [scan for scan in self._near if scan not in inside and self._may_match(scan)]
-        return self._split_inside.touching(outside) if outside else split_traces([])
+        return self.split_inside.touching(outside) if outside else split_traces([])
 
     def _split_holding(self) -> SplitTraces:
         """Find the traces whose parts, together, may have all spans that a match needs."""
         groups = self._holders.groups
         if len(self._near) < 2 or not all(groups):
             return split_traces([])
-        split = self._split_inside
+        split = self.split_inside
         for scans in groups:
             if len(scans) < len(self._near):
                 split = split.touching(scans)

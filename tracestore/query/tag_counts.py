@@ -1,0 +1,204 @@
+"""How often each value occurs: counted in columns, merged over sources, bounded by bytes of text.
+
+Values are kept as Arrow arrays of texts by type, so that merging those of a hundred sources is one
+hash of all texts. Nothing here reads.
+
+Source: TraceQL reference, 7.2, 7.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from traceql.values import ValueType, float_text
+from tracestore.codec.filters import ColumnFilter
+from tracestore.model.tables import AttributeType
+from tracestore.model.tags import TagType, TagValue
+from tracestore.query.masks import Mask, mask_and, to_array
+from tracestore.query.parts import Ids, Lists, Numbers, Operand, Texts
+
+Counts = npt.NDArray[np.int64]
+
+TAG_TYPES = {
+    ValueType.STRING: TagType.STRING,
+    ValueType.INT: TagType.INT,
+    ValueType.FLOAT: TagType.FLOAT,
+    ValueType.BOOLEAN: TagType.BOOL,
+}
+_LISTED_TYPES = {
+    AttributeType.STRING: TagType.STRING,
+    AttributeType.INT: TagType.INT,
+    AttributeType.FLOAT: TagType.FLOAT,
+    AttributeType.BOOL: TagType.BOOL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Values of one type, maybe some of them twice: (K,) texts and how often each occurs."""
+
+    type: TagType
+    texts: pa.StringArray
+    counts: Counts
+
+
+class ValueCounts:
+    """The distinct values so far. Owned by one query.
+
+    Past ``bytes_max`` of distinct text it ``is_full``: the most frequent values that fit stay, and
+    nothing more should be added.
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        """Take the bound; 0 is none."""
+        self._bytes_max = bytes_max
+        self._pending: list[Batch] = []
+        self._merged: list[Batch] = []
+        self._pending_bytes = 0
+        self._merged_bytes = 0
+        self.is_full = False
+
+    def add(self, batch: Batch) -> None:
+        """Add values of a source."""
+        self._pending.append(batch)
+        self._pending_bytes += batch.texts.nbytes
+        if self._bytes_max and self._pending_bytes > self._bytes_max + self._merged_bytes:
+            self.batches()
+
+    def batches(self) -> list[Batch]:
+        """Get what is known: a batch a type, each value once, in no order."""
+        if not self._pending:
+            return self._merged
+        by_type: dict[TagType, list[Batch]] = {}
+        for batch in [*self._merged, *self._pending]:
+            by_type.setdefault(batch.type, []).append(batch)
+        self._merged = [_merge(batches) for _, batches in sorted(by_type.items())]
+        self._pending, self._pending_bytes = [], 0
+        self._merged_bytes = sum(_text_bytes(batch.texts) for batch in self._merged)
+        if self._bytes_max and self._merged_bytes > self._bytes_max:
+            self.is_full = True
+            self._merged = _most_frequent(self._merged, self._bytes_max)
+        return self._merged
+
+    def ranked(self, limit: int = 0) -> tuple[TagValue, ...]:
+        """List the values, most frequent first, ties by type and text; 0: all of them."""
+        types, texts, _ = _rank(self.batches())
+        stop = limit or len(texts)
+        return tuple(
+            TagValue(type=kind, text=text)
+            for kind, text in zip(types[:stop], texts[:stop].to_pylist(), strict=True)
+        )
+
+
+def _merge(batches: list[Batch]) -> Batch:
+    if len(batches) == 1:
+        texts, counts = batches[0].texts, batches[0].counts
+    else:
+        texts = pa.concat_arrays([batch.texts for batch in batches])
+        counts = np.concatenate([batch.counts for batch in batches])
+    codes = texts.dictionary_encode()
+    summed = np.bincount(codes.indices.to_numpy(), counts, minlength=len(codes.dictionary))
+    return Batch(batches[0].type, codes.dictionary, summed.astype(np.int64))
+
+
+def _text_bytes(texts: pa.StringArray) -> int:
+    return pc.sum(pc.binary_length(texts)).as_py() or 0
+
+
+def _rank(batches: list[Batch]) -> tuple[list[TagType], pa.StringArray, Counts]:
+    """Put the values of several types in order."""
+    sizes = np.array([len(batch.texts) for batch in batches], np.int64)
+    types = np.repeat(np.arange(len(batches)), sizes)
+    texts = pa.concat_arrays([pa.array([], pa.string()), *(batch.texts for batch in batches)])
+    counts = np.concatenate([np.zeros(0, np.int64), *(batch.counts for batch in batches)])
+    table = pa.table({"type": types, "text": texts, "count": counts})
+    keys = [("count", "descending"), ("type", "ascending"), ("text", "ascending")]
+    order = pc.sort_indices(table, sort_keys=keys)
+    names = [batch.type for batch in batches]
+    return [names[t] for t in types[order.to_numpy()]], texts.take(order), counts[order.to_numpy()]
+
+
+def _most_frequent(batches: list[Batch], bytes_max: int) -> list[Batch]:
+    """Cut behind the most frequent values whose texts fit."""
+    _, texts, _ = _rank(batches)
+    ends = np.cumsum(pc.binary_length(texts).to_numpy())
+    return first_values(batches, int(np.searchsorted(ends, bytes_max, side="right")))
+
+
+def first_values(batches: list[Batch], kept: int) -> list[Batch]:
+    """Keep the most frequent of some distinct values."""
+    types, texts, counts = _rank(batches)
+    of_kept = np.array(types[:kept])
+    found = []
+    for batch in batches:
+        rows = np.flatnonzero(of_kept == batch.type)
+        if len(rows):
+            found.append(Batch(batch.type, texts.take(pa.array(rows)), counts[rows]))
+    return found
+
+
+# --- columns -------------------------------------------------------------------------------------
+
+
+def listed(known: ColumnFilter) -> Batch | None:
+    """Get the values that the filters list of a column; None if they do not."""
+    if known.listed is None or known.type not in _LISTED_TYPES:
+        return None
+    texts, counts = known.listed.field("value"), known.listed.field("count").to_numpy()
+    if known.type == AttributeType.FLOAT:
+        texts = pa.array([float_text(float(text)) for text in texts.to_pylist()], pa.string())
+    if not counts.all():
+        used = np.flatnonzero(counts)  # a resource that no span has
+        texts, counts = texts.take(pa.array(used)), counts[used]
+    return Batch(_LISTED_TYPES[known.type], texts, counts)
+
+
+def count_values(
+    operand: Operand, rows: int, mask: Mask, weights: Counts | None = None
+) -> Iterator[Batch]:
+    """Count the values of an operand, of arrays each element.
+
+    Args:
+        mask: (rows,) the rows that count.
+        weights: (rows,) how often each of them does; None: once.
+    """
+    for part in operand.parts:
+        valid = to_array(mask_and(part.valid, mask), rows)
+        if isinstance(part, Lists):
+            owners = part.rows_of_elements()
+            of_owners = None if weights is None else weights[owners]
+            elements = Operand((part.elements,), True)
+            yield from count_values(elements, len(owners), valid[owners], of_owners)
+        elif not isinstance(part, Ids) and valid.any():
+            yield _count_part(part, np.flatnonzero(valid), weights)
+
+
+def _count_part(part: Numbers | Texts, rows: Counts, weights: Counts | None) -> Batch:
+    of_row = None if weights is None else weights[rows]
+    if isinstance(part, Texts):
+        counts = np.bincount(part.codes[rows], of_row, minlength=len(part.dictionary))
+        used = np.flatnonzero(counts)
+        texts = part.dictionary.take(pa.array(used))
+        return Batch(TagType.STRING, texts, counts[used].astype(np.int64))
+    distinct, places = np.unique(part.values[rows], return_inverse=True)
+    return Batch(
+        TAG_TYPES[part.type],
+        _number_texts(distinct, part.type),
+        np.bincount(places, of_row).astype(np.int64),
+    )
+
+
+def _number_texts(values: npt.NDArray[np.generic], kind: ValueType) -> pa.StringArray:
+    """Write numbers as answers show them; -0.0 is 0.0, as they are equal."""
+    match kind:
+        case ValueType.BOOLEAN:
+            return pa.array(["true" if value else "false" for value in values], pa.string())
+        case ValueType.FLOAT:
+            return pa.array([float_text(value + 0.0) for value in values.tolist()], pa.string())
+    return pa.array(values).cast(pa.string())

@@ -1,0 +1,128 @@
+"""Values of a tag: what filters list where that is enough, else what is counted in columns.
+
+A value counts once for every span, event, link or trace that has it; that of a resource or scope
+once for each of its spans. A key with millions of values is cut by the bytes of its texts, before
+more than it takes has been read.
+
+Source: TraceQL reference, 7.2 to 7.4; wire contract, 9.3 and 9.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from traceql import attributes as names
+from traceql.attributes import Field
+from traceql.values import Kind, Status, Value, ValueType, value_text
+from tracestore.model.results import QueryStats
+from tracestore.model.tags import TagType, TagValue, TagValues
+from tracestore.query.control import QueryControl
+from tracestore.query.progress import Progress
+from tracestore.query.source import SpanSource
+from tracestore.query.staleness import Staleness
+from tracestore.query.tag_columns import TEXT_INTRINSICS, TagColumns
+from tracestore.query.tag_counts import TAG_TYPES, Batch, ValueCounts, first_values
+from tracestore.query.tag_spans import Lookup, MarkedSpans
+from tracestore.storage.block.cache import BlockCache
+
+FIXED_VALUES: dict[Field, tuple[str, ...]] = {
+    names.Intrinsic.STATUS: (Status.OK, Status.ERROR, Status.UNSET),
+    names.Intrinsic.KIND: (
+        Kind.CLIENT,
+        Kind.SERVER,
+        Kind.PRODUCER,
+        Kind.CONSUMER,
+        Kind.INTERNAL,
+        Kind.UNSPECIFIED,
+    ),
+}
+"""Keywords that are listed whatever the data."""
+
+
+def tag_values(
+    sources: Sequence[SpanSource],
+    tag: Field,
+    lookup: Lookup,
+    control: QueryControl,
+    *,
+    cache: BlockCache | None = None,
+    progress: Progress[TagValues] | None = None,
+) -> TagValues:
+    """List the values of a tag, most frequent first.
+
+    Args:
+        cache: keeps what was counted in blocks.
+
+    Raises: DeadlineError; LimitExceededError; what a source raises that cannot be read.
+    """
+    if tag in FIXED_VALUES:
+        fixed = [TagValue(type=TagType.KEYWORD, text=text) for text in FIXED_VALUES[tag]]
+        return TagValues(values=tuple(fixed[: lookup.limit or len(fixed)]))
+    if isinstance(tag, names.Intrinsic) and tag not in TEXT_INTRINSICS:
+        return TagValues(values=())
+    answer = _Answer(lookup)
+    filter = None
+    if lookup.filter is not None:
+        demanded, filter = lookup.filter.demanded(tag)
+        answer.add(_demanded(demanded))
+        if filter is None:
+            return answer.result(QueryStats())
+    spans = MarkedSpans(sources, lookup, filter, control, tag=tag)
+    columns = TagColumns(tag, spans, bytes_max=lookup.bytes_max, cache=cache)
+    for scan in spans.scans:
+        answer.add(columns.values_of(scan))
+        spans.stats.completed_jobs += 1
+        if answer.is_done:
+            return answer.result(spans.stats)
+        if progress is not None and progress.is_due():
+            progress.show(answer.result(spans.stats))
+    for scan in spans.joined():
+        answer.add(columns.values_of(scan))
+        if answer.is_done:
+            break
+    return answer.result(spans.stats)
+
+
+class _Answer:
+    """The values found so far."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._limit = lookup.limit
+        self._counts = ValueCounts(lookup.bytes_max)
+        self._staleness = Staleness(lookup.stale_max)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no more should be looked for."""
+        return self._counts.is_full or self._staleness.is_over
+
+    def add(self, found: ValueCounts) -> None:
+        """Add the values of a source."""
+        batches = found.batches()
+        if self._staleness.is_watching:
+            batches = first_values(batches, self._staleness.take(found.ranked()))
+        for batch in batches:
+            self._counts.add(batch)
+        self._counts.is_full |= found.is_full
+
+    def result(self, stats: QueryStats) -> TagValues:
+        """Make the answer as far as it goes."""
+        return TagValues(values=self._counts.ranked(self._limit), stats=replace(stats))
+
+
+def _demanded(values: Sequence[Value]) -> ValueCounts:
+    """Make values of those that a filter demands; a text that is no Unicode is nowhere stored."""
+    found = ValueCounts(0)
+    for value in values:
+        text = value_text(value)
+        if value.type is not ValueType.STRING or _is_unicode(text):
+            found.add(Batch(TAG_TYPES[value.type], pa.array([text]), np.ones(1, np.int64)))
+    return found
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
