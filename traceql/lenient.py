@@ -29,6 +29,8 @@ from traceql.values import Bool, Float, Int, String, Value
 
 GROUPS_COUNTED_MAX = 1 << 32
 """Alternatives beyond which nobody counts on."""
+GROUPS_PARTED_MAX = 4096
+"""Alternatives that are looked at one by one."""
 
 _TRUE = nodes.Literal(Bool(True))
 _COMPARISONS = frozenset({"EQUALITY", "ORDER", "MATCH", "NOT_MATCH"})
@@ -52,9 +54,11 @@ class TagFilter:
         """Part the alternatives by whether they demand one value of ``tag``.
 
         Returns: the values demanded, each once, in text order: they are the answer to those
-            alternatives; and the filter that is the rest of them, None if there is no rest.
-        Cost: linear in ``groups``, which the caller has bounded.
+            alternatives; and the filter that is the rest of them, None if there is no rest. A
+            filter with very many alternatives is not parted.
         """
+        if self.groups > GROUPS_PARTED_MAX:
+            return (), self.filter
         values: dict[Value, None] = {}
         rest: list[FieldExpression] = []
         for alternative in _alternatives(self.filter.expression):

@@ -87,6 +87,7 @@ def packed(answer: Answer, *, gzipped: bool) -> Answer:
 
 def route_label(path: str) -> str:
     """Name a route as dashboards do: ``/api/traces/{traceID}`` is ``api_traces_traceid``."""
+    path = path.replace(":path}", "}")
     words = "".join(c.lower() if c.isalnum() else " " for c in path).split()
     return "_".join(words) or "root"
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from importlib import resources
 from typing import Any
 
+from tracestore.api.tag_params import NAMES_V2, TAG_NAME, VALUES_V2
 from tracestore.errors import InvalidRequestError
 from tracestore.settings.docs import render_configuration_docs
 
@@ -139,17 +140,16 @@ def _trace(given: Mapping[str, str], _now_s: int) -> Asked:
 
 def _names(given: Mapping[str, str], now_s: int) -> Asked:
     scope = {"scope": given["scope"]} if "scope" in given else {}
-    return Asked(route="/api/v2/search/tags", query=scope | _window(given, now_s))
+    return Asked(route=NAMES_V2, query=scope | _window(given, now_s))
 
 
 def _values(given: Mapping[str, str], now_s: int) -> Asked:
     only = {"q": given["filter-query"]} if "filter-query" in given else {}
     return Asked(
-        route=VALUES_ROUTE, path_params={"tag": given["name"]}, query=only | _window(given, now_s)
+        route=VALUES_V2, path_params={TAG_NAME: given["name"]}, query=only | _window(given, now_s)
     )
 
 
-VALUES_ROUTE = "/api/v2/search/tag/{tag:path}/values"
 _QUERY = Argument(description="a TraceQL query; see docs-traceql", required=True)
 
 TOOLS = (

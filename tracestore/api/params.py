@@ -69,7 +69,7 @@ def parse_search(query: Mapping[str, str], settings: QuerySettings, *, now_s: in
         query=expression,
         limit=_parse_limit(query, settings),
         spans_per_span_set=_parse_spans_per_span_set(query, settings),
-        time_range=_adjust_range(query, start_s, end_s, settings, now_s),
+        time_range=adjust_range(query, start_s, end_s, settings, now_s),
         min_duration_ns=min_duration_ns,
         max_duration_ns=max_duration_ns,
         tags=parse_tags(query.get("tags", "")),
@@ -135,10 +135,13 @@ def _parse_seconds(query: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-def _adjust_range(
+def adjust_range(
     query: Mapping[str, str], start_s: int, end_s: int, settings: QuerySettings, now_s: int
 ) -> TimeRange | None:
-    """Find the window. Unlike Tempo's, a search without one looks everywhere, and ``end`` stays."""
+    """Find the window. Unlike Tempo's, a search without one looks everywhere, and ``end`` stays.
+
+    Raises: InvalidRequestError.
+    """
     if since := query.get("since", ""):
         end_s = now_s
         start_s = max(0, end_s - _parse_since_s(since))

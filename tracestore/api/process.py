@@ -33,6 +33,7 @@ from tracestore.api.servers import Door, GrpcServer, HttpServer
 from tracestore.api.sockets import Address, bind, bind_grpc, bound_address, parse_address
 from tracestore.api.stream_methods import add_calls
 from tracestore.api.streaming import StreamingCalls
+from tracestore.api.tags import TagRoutes
 from tracestore.api.tenant import Intake, Tenancy
 from tracestore.api.traces import TraceRoutes
 from tracestore.clock import Clock, SystemClock
@@ -331,6 +332,7 @@ class Process:
         prefix = settings.server.http_api_prefix.rstrip("/")
         TraceRoutes(querier=querier, tenancy=self._tenancy).add_to(routes, prefix)
         SearchRoutes(querier=querier, tenancy=self._tenancy).add_to(routes, prefix)
+        TagRoutes(querier=querier, tenancy=self._tenancy, cache=cache).add_to(routes, prefix)
         add_openapi(routes, prefix)
         Ops(
             supervisor=supervisor,

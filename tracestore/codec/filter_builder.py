@@ -225,6 +225,9 @@ class FilterBuilder:
         """
         if (values := self.values_of(table, name)) is None:
             return
+        if values.kind != AttributeType.STRING:
+            values.rows += len(array) - array.null_count
+            return
         weights = _present(array, self._weights(table, len(codes)))
         if array.null_count:
             codes = codes[codes >= 0]

@@ -122,6 +122,17 @@ MEANT: Final[dict[str, Meaning]] = {
     "overrides.max_search_duration": ("query.max_duration_s", _chosen_duration),
     "overrides.defaults.global.max_bytes_per_trace": ("query.max_trace_bytes", _chosen_size),
     "overrides.max_bytes_per_trace": ("query.max_trace_bytes", _chosen_size),
+    "overrides.defaults.read.max_bytes_per_tag_values_query": (
+        "query.max_bytes_per_tag_values_query",
+        units.parse_size,
+    ),
+    "overrides.max_bytes_per_tag_values_query": (
+        "query.max_bytes_per_tag_values_query",
+        units.parse_size,
+    ),
+    "overrides.defaults.read.max_condition_groups_per_tag_query": (
+        "query.max_condition_groups_per_tag_query"
+    ),
 }
 """Key of Tempo -> our leaf, with a parser where the unit or the meaning of 0 differs."""
 
@@ -325,8 +336,7 @@ IGNORED: Final[dict[str, str]] = {
         overrides.defaults.ingestion.{max_traces_per_user,max_global_traces_per_user}
         overrides.defaults.ingestion.{tenant_shard_size,max_attribute_bytes,artificial_delay}
         overrides.defaults.ingestion.retry_info_enabled
-        overrides.defaults.read.{max_bytes_per_tag_values_query,max_blocks_per_tag_values_query}
-        overrides.defaults.read.{max_condition_groups_per_tag_query,max_metrics_duration}
+        overrides.defaults.read.{max_blocks_per_tag_values_query,max_metrics_duration}
         overrides.defaults.read.{unsafe_query_hints,left_pad_trace_ids,metrics_spanonly_fetch}
         overrides.defaults.read.{span_pruning_awareness,span_pruning_enabled}
         overrides.defaults.read.engine_bytes_tracking
@@ -334,7 +344,7 @@ IGNORED: Final[dict[str, str]] = {
         overrides.ingestion_{rate_strategy,rate_limit_bytes,burst_size_bytes,tenant_shard_size}
         overrides.ingestion_{max_attribute_bytes,artificial_delay,retry_info_enabled}
         overrides.{max_traces_per_user,max_global_traces_per_user,max_blocks_per_tag_values_query}
-        overrides.{max_bytes_per_tag_values_query,max_metrics_duration,unsafe_query_hints}
+        overrides.{max_metrics_duration,unsafe_query_hints}
         overrides.{block_retention,compaction_window,compaction_disabled}
         overrides.{parquet_dedicated_columns,max_search_bytes_per_trace,search_tags_allow_list}
     """,

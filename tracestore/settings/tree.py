@@ -223,6 +223,10 @@ class QuerySettings:
     """Window of a search without ``start`` and ``end``, back from now; 0 searches all there is."""
     max_query_expression_bytes: int = 131072
     """Longest query text."""
+    max_bytes_per_tag_values_query: int = 1_000_000
+    """Text of the names or values in an answer of autocomplete; the rest is cut. 0: no bound."""
+    max_condition_groups_per_tag_query: int = 100
+    """Alternatives (``||``) of a filter in autocomplete; more is 400. 0: no bound."""
     max_concurrent_queries: int = 4
     """Queries evaluated at a time; the rest wait."""
     multi_tenant_queries_enabled: bool = True

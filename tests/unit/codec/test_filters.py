@@ -172,6 +172,20 @@ def test_lists_are_counted_but_prove_nothing_unless_there_is_no_row() -> None:
     assert not filter_of(AttributeType.INT_LIST, [None]).may_contain(1)
 
 
+def test_many_values_without_a_type_are_only_counted() -> None:
+    builder = FilterBuilder(BlockSettings())
+    column = name_columns(SPAN, [("key", AttributeType.ANY)])[0]
+    builder.declare(Table.SPANS, pa.schema([column.field()]))
+    texts = pa.array([*(f'{{"intValue":"{n}"}}' for n in range(600)), None]).dictionary_encode()
+    codes = texts.indices.fill_null(-1).to_numpy()
+    builder.add_texts(Table.SPANS, column.name, texts, codes)
+
+    found = BlockFilters.decode(builder.build().encode()).column(SPAN, "key", AttributeType.ANY)
+
+    assert found is not None
+    assert (found.rows, found.values, found.bloom) == (600, None, None)
+
+
 def test_a_key_without_rows_or_column_does_not_occur() -> None:
     filters = filters_of(AttributeType.INT, [None])
 

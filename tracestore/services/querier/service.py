@@ -37,6 +37,8 @@ class Operation(StrEnum):
 
     TRACES = "traces"
     SEARCH = "search"
+    METADATA = "metadata"
+    """Names and values of tags."""
 
 
 class LiveTables(Protocol):

@@ -1,0 +1,141 @@
+"""Autocomplete: names and values of tags. Source: wire contract, section 9."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from fastapi import Request
+
+from tracestore.api.app import Answer, Routes, accepts_gzip, packed
+from tracestore.api.negotiate import Encoding, negotiate
+from tracestore.api.tag_answers import find_names, find_values
+from tracestore.api.tag_params import (
+    NAMES_V1,
+    NAMES_V2,
+    TAG_NAME,
+    VALUES_V1,
+    VALUES_V2,
+    NamesParams,
+    ValuesParams,
+    parse_names,
+    parse_values,
+)
+from tracestore.api.tenant import Tenancy
+from tracestore.api.watch import while_connected
+from tracestore.codec import tags_json
+from tracestore.model.ids import TenantId
+from tracestore.model.results import QueryStats
+from tracestore.model.tags import TagNames, TagValues
+from tracestore.model.times import SECOND_NS
+from tracestore.query.control import QueryControl
+from tracestore.query.source import SpanSource
+from tracestore.services.querier.service import Operation, Querier
+from tracestore.storage.block.cache import BlockCache
+
+Evaluate = Callable[[Sequence[SpanSource], QueryControl], tuple[bytes, QueryStats]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagRoutes:
+    """The handlers."""
+
+    querier: Querier
+    tenancy: Tenancy
+    cache: BlockCache
+
+    def add_to(self, routes: Routes, prefix: str) -> None:
+        """Serve the routes of both versions."""
+        routes.add(prefix + NAMES_V1, partial(self.get_names, is_legacy=True))
+        routes.add(prefix + NAMES_V2, partial(self.get_names, is_legacy=False))
+        routes.add(prefix + VALUES_V1, partial(self.get_values, is_legacy=True))
+        routes.add(prefix + VALUES_V2, partial(self.get_values, is_legacy=False))
+
+    async def get_names(self, request: Request, *, is_legacy: bool) -> Answer:
+        """Answer with the names that occur."""
+        org, encoding = self.tenancy.org_of(request), _encoding(request)
+        params = parse_names(
+            request.query_params, self.querier.settings, now_s=self._now_s, is_legacy=is_legacy
+        )
+
+        def evaluate(
+            sources: Sequence[SpanSource], control: QueryControl
+        ) -> tuple[bytes, QueryStats]:
+            found = find_names(sources, params, self.querier.settings, control)
+            return render_names(found, params, encoding), found.stats
+
+        return await self._run(request, org.for_reading(), evaluate, encoding)
+
+    async def get_values(self, request: Request, *, is_legacy: bool) -> Answer:
+        """Answer with the values of a tag."""
+        org, encoding = self.tenancy.org_of(request), _encoding(request, has_llm=not is_legacy)
+        params = parse_values(
+            request.query_params,
+            request.path_params[TAG_NAME],
+            self.querier.settings,
+            now_s=self._now_s,
+            is_legacy=is_legacy,
+        )
+
+        def evaluate(
+            sources: Sequence[SpanSource], control: QueryControl
+        ) -> tuple[bytes, QueryStats]:
+            found = find_values(sources, params, self.querier.settings, control, cache=self.cache)
+            return render_values(found, params, encoding), found.stats
+
+        return await self._run(request, org.for_reading(), evaluate, encoding)
+
+    @property
+    def _now_s(self) -> int:
+        return self.querier.clock.now_ns() // SECOND_NS
+
+    async def _run(
+        self,
+        request: Request,
+        tenants: tuple[TenantId, ...],
+        evaluate: Evaluate,
+        encoding: Encoding,
+    ) -> Answer:
+        querier, gzipped = self.querier, accepts_gzip(request)
+
+        def answer(sources: Sequence[SpanSource], control: QueryControl) -> Answer:
+            body, stats = evaluate(sources, control)
+            querier.count_inspected(tenants, Operation.METADATA, stats)
+            return packed(Answer(body=body, media_type=encoding.media_type), gzipped=gzipped)
+
+        return await while_connected(
+            request,
+            lambda cancelled: querier.run(tenants, Operation.METADATA, answer, cancelled),
+        )
+
+
+def _encoding(request: Request, *, has_llm: bool = False) -> Encoding:
+    encoding = negotiate(request)
+    return Encoding.JSON if encoding is Encoding.LLM and not has_llm else encoding
+
+
+def render_names(found: TagNames, params: NamesParams, encoding: Encoding) -> bytes:
+    """Write names as the version of the request has them."""
+    is_protobuf = encoding is Encoding.PROTOBUF
+    if params.is_legacy:
+        limit = params.bounds.limit
+        if is_protobuf:
+            return tags_json.render_names_v1_protobuf(found, limit=limit)
+        return tags_json.render_names_v1_json(found, limit=limit)
+    if is_protobuf:
+        return tags_json.render_names_v2_protobuf(found)
+    return tags_json.render_names_v2_json(found)
+
+
+def render_values(found: TagValues, params: ValuesParams, encoding: Encoding) -> bytes:
+    """Write values as the version of the request has them."""
+    if encoding is Encoding.PROTOBUF:
+        if params.is_legacy:
+            return tags_json.render_values_v1_protobuf(found)
+        return tags_json.render_values_v2_protobuf(found)
+    if params.is_legacy:
+        return tags_json.render_values_v1_json(found)
+    if encoding is Encoding.LLM:
+        return tags_json.render_values_llm(found)
+    return tags_json.render_values_v2_json(found)
