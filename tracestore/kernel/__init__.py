@@ -6,10 +6,17 @@ from tracestore.kernel.check import RequestCheck, check
 from tracestore.kernel.encode import encode
 from tracestore.kernel.frozen import FrozenSpans
 from tracestore.kernel.hashing import hash64
+from tracestore.kernel.limits import SCOPES, TRUNCATED, LimitedRequest, limit_request
+from tracestore.kernel.live_traces import Admission, LiveTraces
 
 __all__ = [
+    "SCOPES",
+    "TRUNCATED",
+    "Admission",
     "Arrangement",
     "FrozenSpans",
+    "LimitedRequest",
+    "LiveTraces",
     "RequestCheck",
     "SpanBuilder",
     "arrange",
@@ -18,4 +25,5 @@ __all__ = [
     "compact_codes",
     "encode",
     "hash64",
+    "limit_request",
 ]

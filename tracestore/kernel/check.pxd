@@ -8,6 +8,7 @@ cdef struct Summary:
     uint64_t end_ns
     int64_t zero_trace_ids
     int64_t zero_span_ids
+    int64_t attribute_bytes  # of the largest KeyValue
 
 cdef int check_request(Wire start, Wire end, bint ids_needed, Summary* summary) except -1 nogil
 cdef Wire buffer_start(const unsigned char[::1] view)

@@ -35,6 +35,7 @@ class RequestCheck(NamedTuple):
     end_ns: int
     zero_trace_ids: int
     zero_span_ids: int
+    attribute_bytes: int = 0
 
 
 cdef enum:
@@ -126,6 +127,10 @@ cdef inline int check_text(Walk* walk, Field* field) except -1 nogil:
     return 0
 
 
+cdef inline void measure(Walk* walk, Field* field) noexcept nogil:
+    walk.summary.attribute_bytes = max(walk.summary.attribute_bytes, field.end - field.data)
+
+
 cdef inline bint is_plain_pair(Wire p, Wire end) noexcept nogil:
     """Tell at a glance that a KeyValue is valid: key, then one scalar, short, in ASCII, as most are."""
     cdef Wire value
@@ -165,6 +170,8 @@ cdef int check_message(Walk* walk, int message, Wire p, Wire end, int depth) exc
         elif role == SPAN:
             check_span(walk, field.data, field.end, depth - 1)
         elif role >= REQUEST:
+            if role == KEY_VALUE:
+                measure(walk, &field)
             check_message(walk, role, field.data, field.end, depth - 1)
         elif message == LINK:
             if field.number == 1:
@@ -197,8 +204,11 @@ cdef int check_span(Walk* walk, Wire p, Wire end, int depth) except -1 nogil:
             if role == TEXT:
                 check_text(walk, &field)
             elif role == KEY_VALUE and depth > 1 and is_plain_pair(field.data, field.end):
+                measure(walk, &field)
                 continue
             elif role >= REQUEST:
+                if role == KEY_VALUE:
+                    measure(walk, &field)
                 check_message(walk, role, field.data, field.end, depth - 1)
             elif field.number == 1:
                 span.trace_id = field
@@ -242,6 +252,7 @@ cdef int check_request(Wire start, Wire end, bint ids_needed, Summary* summary) 
     walk.summary = summary
     summary.spans = summary.zero_trace_ids = summary.zero_span_ids = 0
     summary.start_ns = summary.end_ns = 0
+    summary.attribute_bytes = 0
     return check_message(&walk, REQUEST, start, end, DEPTH_MAX)
 
 
@@ -268,4 +279,5 @@ def check(request):
         summary.end_ns,
         summary.zero_trace_ids,
         summary.zero_span_ids,
+        summary.attribute_bytes,
     )

@@ -4,7 +4,16 @@ That it accepts what protobuf accepts is shown in tests/properties.
 """
 
 import pytest
-from support.otlp import EPOCH_NS, event, link, request, span
+from support.otlp import (
+    EPOCH_NS,
+    event,
+    link,
+    request,
+    request_of,
+    resource_spans,
+    scope_spans,
+    span,
+)
 from support.wire import fixed64, message, number, varint
 
 from tracestore.errors import MalformedError
@@ -63,9 +72,23 @@ def test_counts_ids_that_are_missing_or_zero() -> None:
     assert (found.spans, found.zero_trace_ids, found.zero_span_ids) == (6, 3, 3)
 
 
+def test_the_largest_attribute_is_measured_whatever_has_it() -> None:
+    short, long = {"k": "v"}, {"key": "value" * 100}
+    owners = [
+        request(spans=[], resource=long),
+        request_of([resource_spans([scope_spans([], attributes=long)])]),
+        request(spans=[span(trace=1, id=1, attributes=long)]),
+        request(spans=[span(trace=1, id=1, events=[event("e", attributes=long)])]),
+        request(spans=[span(trace=1, id=1, links=[link(1, 1, attributes=long)])]),
+    ]
+    for data in owners:
+        largest = check(data + request(spans=[], resource=short)).attribute_bytes
+        assert largest == 2 + 3 + 3 + 3 + 500
+
+
 def test_an_id_is_zero_only_if_all_its_bytes_are() -> None:
     data = of_spans(message(1, bytes(15) + b"\1") + message(2, bytes(7) + b"\1"))
-    assert check(data)[3:] == (0, 0)
+    assert check(data)[3:5] == (0, 0)
 
 
 def test_times_are_unsigned() -> None:
