@@ -1,6 +1,7 @@
 """Runs the scenarios of this folder against a server: ours, or any that a URL names.
 
-    TEMPO_API_URL=http://tempo:3200 TEMPO_OTLP_URL=http://tempo:4318 pytest tests/tempo_api
+    TEMPO_API_URL=http://tempo:3200 TEMPO_GRPC=tempo:9095 TEMPO_OTLP_URL=http://tempo:4318 \\
+        pytest tests/tempo_api
 
 asks another server, one that holds nothing else: the reference data set is sent to it first. Files
 that need a server of their own (``server:`` flags), and scenarios that are ours
@@ -9,21 +10,20 @@ that need a server of their own (``server:`` flags), and scenarios that are ours
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from support.otlp import EPOCH_NS
 from support.reference_dataset import requests
-from support.scenarios import METHODS, Scenario, fill, mismatch, read_scenarios
+from support.scenario_calls import ask_grpc, ask_http
+from support.scenarios import Scenario, fill, read_scenarios
 from support.server import running_server, wait_until
 
 FILES = sorted(Path(__file__).parent.glob("*.yaml"))
@@ -31,6 +31,7 @@ SCENARIOS = [scenario for file in FILES for scenario in read_scenarios(file)]
 AGE_S = 600
 """How long ago the data begins: within the default windows of any server."""
 OTHER_URL = os.environ.get("TEMPO_API_URL", "")  # noqa: TID251 - of tests
+OTHER_GRPC = os.environ.get("TEMPO_GRPC", "")  # noqa: TID251 - likewise
 OTHER_OTLP_URL = os.environ.get("TEMPO_OTLP_URL", "")  # noqa: TID251 - likewise
 
 
@@ -39,6 +40,8 @@ class Target:
     """A server that holds the reference data set."""
 
     url: str
+    grpc: tuple[str, ...]
+    """host:port of each door for gRPC."""
     t0_s: int
 
 
@@ -61,12 +64,13 @@ class Servers:
         if OTHER_URL:
             send(OTHER_OTLP_URL, body, {})
             wait_until(lambda: _is_found(OTHER_URL), 60)
-            return Target(OTHER_URL, t0_s)
+            return Target(OTHER_URL, (OTHER_GRPC,), t0_s)
         data = self._directory / f"store-{len(self._targets)}"
         server = self._held.enter_context(running_server(data, *flags))
         send(server.otlp_http, body, {"X-Scope-OrgID": "team-a"})
         server.wait_until_decoded()
-        return Target(server.api_url, t0_s)
+        beside_http = server.api_url.removeprefix("http://")
+        return Target(server.api_url, (server.grpc, beside_http), t0_s)
 
 
 def shifted_request(t0_s: int) -> bytes:
@@ -108,51 +112,13 @@ def runs_here(scenario: Scenario) -> bool:
     "scenario", [s for s in SCENARIOS if runs_here(s)], ids=lambda scenario: scenario.name
 )
 def test_scenario(servers: Servers, scenario: Scenario) -> None:
-    target = servers.get(scenario.flags)
+    server = servers.get(scenario.flags)
     now_s = int(time.time())  # noqa: TID251 - as above
-    content = fill(dict(scenario.content), t0_s=target.t0_s, now_s=now_s)
+    content = fill(dict(scenario.content), t0_s=server.t0_s, now_s=now_s)
 
-    problems = list(ask_http(target.url, content))
+    if "grpc" in content:
+        problems = [p for target in server.grpc for p in ask_grpc(target, content)]
+    else:
+        problems = list(ask_http(server.url, content))
 
     assert not problems, "\n".join(problems)
-
-
-def ask_http(url: str, content: dict[str, Any]) -> Iterator[str]:
-    """Ask, and yield what is not as expected."""
-    method = next(method for method in METHODS if method in content)
-    body = content.get("body")
-    reply = httpx.request(
-        method.upper(),
-        url + content[method],
-        params=content.get("query"),
-        headers={"Accept": "*/*"} | content.get("headers", {}),
-        content=body if isinstance(body, str | None) else json.dumps(body),
-        timeout=60,
-    )
-    expect = dict(content["expect"])
-    yield from check_reply(reply, expect)
-    assert not expect, f"unknown expectations: {expect}"
-
-
-def check_reply(reply: httpx.Response, expect: dict[str, Any]) -> Iterator[str]:
-    """Compare a reply with what is expected; what was looked at leaves ``expect``."""
-    if (status := expect.pop("status", 200)) != reply.status_code:
-        yield f"expected status {status}, got {reply.status_code}: {reply.text[:500]}"
-    for name, value in expect.pop("headers", {}).items():
-        if problem := mismatch({name.lower(): value}, dict(reply.headers), "headers"):
-            yield problem
-    if "json" in expect:
-        wanted = expect.pop("json")
-        yield from filter(None, [mismatch(wanted, reply.json())])
-    if "text" in expect and reply.text != (wanted := expect.pop("text")):
-        yield f"expected {wanted!r}, got {reply.text!r}"
-    expect.pop("text", None)
-    if "starts" in expect and not reply.text.startswith(wanted := expect.pop("starts")):
-        yield f"expected {wanted!r} at the begin of {reply.text!r}"
-    expect.pop("starts", None)
-    for wanted in expect.pop("contains", ()):
-        if wanted not in reply.text:
-            yield f"expected {wanted!r} in {reply.text!r}"
-    for unwanted in expect.pop("lacks", ()):
-        if unwanted in reply.text:
-            yield f"expected no {unwanted!r} in {reply.text!r}"
