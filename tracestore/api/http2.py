@@ -205,6 +205,7 @@ class Http2Protocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Take no more requests; close once those in progress are answered."""
+        self._stop_idle_timer()
         if not self._is_ending and not self._transport.is_closing():
             self._is_ending = True
             # h2 takes a GOAWAY for the end of everything, so it is not asked to send this one
@@ -214,12 +215,16 @@ class Http2Protocol(asyncio.Protocol):
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._is_ending and not self._streams:
+        if self._is_ending and not self._streams and not self._transport.is_closing():
             self._transport.close()
+            # a client that reads nothing would keep what is written, and the connection, for ever
+            self._idle_timer = self._loop.call_later(
+                self._limits.stall_timeout_s, self._transport.abort
+            )
 
     def _watch_idle(self) -> None:
-        self._stop_idle_timer()
         if not self._transport.is_closing():
+            self._stop_idle_timer()
             self._idle_timer = self._loop.call_later(self._limits.idle_timeout_s, self.shutdown)
 
     def _stop_idle_timer(self) -> None:

@@ -7,6 +7,7 @@ so a snapshot has neither a gap nor a double.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -100,7 +101,8 @@ class Querier:
         except LimitExceededError:
             self.metrics.discarded_queries.labels(label).inc()
             raise
-        except DeadlineError:
+        except (DeadlineError, asyncio.CancelledError):
+            cancelled.set()
             self.metrics.queries.labels(label, operation.value, "canceled").inc()
             raise
         self.metrics.queries.labels(label, operation.value, "completed").inc()
