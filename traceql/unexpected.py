@@ -5,30 +5,12 @@ Source: TraceQL reference, "on the wire".
 
 from __future__ import annotations
 
-import re
 from collections.abc import Set as AbstractSet
 
 from lark import Token, UnexpectedInput, UnexpectedToken
 
-from traceql.attributes import SCOPED_INTRINSICS, UNSCOPED_INTRINSICS, Scope
-from traceql.errors import ParseError, SourceRange, did_you_mean
-from traceql.nodes import AggregateFunction, MetricsFunction
-from traceql.values import LITERAL_WORDS
-
-_SCOPE_WORDS = (*(scope.value for scope in Scope if scope is not Scope.NONE), "parent")
-_FIELD_WORDS = (*UNSCOPED_INTRINSICS, *LITERAL_WORDS, "nil")
-_STAGE_WORDS = (
-    *(function.value for function in AggregateFunction),
-    *(function.value for function in MetricsFunction),
-    "by",
-    "coalesce",
-    "select",
-    "compare",
-    "topk",
-    "bottomk",
-    "with",
-)
-_WORD = re.compile(r"\w+")
+from traceql.advice import advise
+from traceql.errors import ParseError, SourceRange
 
 _GROUPS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"STRING", "ATTRIBUTE"}), "a value"),
@@ -71,47 +53,19 @@ def explain_unexpected(text: str, error: UnexpectedInput) -> ParseError:
 
 def _unexpected_token(text: str, error: UnexpectedToken) -> ParseError:
     token = error.token
+    accepted: AbstractSet[str] = error.accepts or frozenset(error.expected)
     if token.type == "$END":
         at = SourceRange(len(text), len(text))
-        return ParseError(f"unexpected end of query{_expected(error)}", text=text, at=at)
+        return ParseError(f"unexpected end of query{_expected(accepted)}", text=text, at=at)
     assert isinstance(token, Token)
     start = token.start_pos or 0
     at = SourceRange(start, start + len(token))
     shown = token if len(token) <= 40 else f"{token[:40]}…"
-    message = f"unexpected {shown}{_expected(error)}"
-    return ParseError(message, text=text, at=at, hint=_advice(text, token, at))
+    message = f"unexpected {shown}{_expected(accepted)}"
+    return ParseError(message, text=text, at=at, hint=advise(text, token, at, accepted))
 
 
-def _advice(text: str, token: Token, at: SourceRange) -> str:
-    if token == "=" and text[at.start - 1 : at.start] == "=":
-        return "equality is a single ="
-    if token.type == "ATTRIBUTE" and text[at.start : at.start + 1] == ".":
-        return _advice_for_scope(text, at)
-    if not _WORD.fullmatch(token):
-        return ""
-    before = text[: at.start].rstrip()
-    is_field = before.rfind("{") > before.rfind("}") or before.endswith(("=", "<", ">"))
-    if token in _SCOPE_WORDS:
-        return f"write {token}. directly followed by a name, or {token}: by an intrinsic"
-    if text[at.end : at.end + 1] == ".":
-        return did_you_mean(token, _SCOPE_WORDS)
-    if text[at.end : at.end + 1] == ":":
-        return did_you_mean(token, {name.partition(":")[0] for name in SCOPED_INTRINSICS})
-    hint = did_you_mean(token, _FIELD_WORDS if is_field else _STAGE_WORDS)
-    if not hint and is_field and token.type == "IDENTIFIER":
-        return f"an attribute begins with a dot or a scope: .{token[:40]}"
-    return hint
-
-
-def _advice_for_scope(text: str, at: SourceRange) -> str:
-    """Advice for ``spn.foo``, where the word before the dot is no scope."""
-    words = _WORD.findall(text[max(0, at.start - 64) : at.start])
-    is_adjacent = at.start > 0 and text[at.start - 1].isalnum()
-    return did_you_mean(words[-1], _SCOPE_WORDS) if words and is_adjacent else ""
-
-
-def _expected(error: UnexpectedToken) -> str:
-    accepted: AbstractSet[str] = error.accepts or frozenset(error.expected)
+def _expected(accepted: AbstractSet[str]) -> str:
     names: list[str] = []
     covered: set[str] = set()
     for tokens, name in _GROUPS:

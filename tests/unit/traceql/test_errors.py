@@ -47,10 +47,34 @@ def test_a_check_error_has_a_place_too() -> None:
         ("{ resource = 1 }", "resource."),
         ("{ . a = 1 }", "follow the dot"),
         ("{ .a > nil }", "try != nil"),
+        ("{} | by(statsu)", "did you mean status?"),
+        ("{} | select(.a, knid)", "did you mean kind?"),
+        ("{} | max(duratoin) > 1s", "did you mean duration?"),
+        ("{} | rate() by(resorce.x)", "did you mean resource?"),
+        ("{} | rate() wiht(exemplars=1)", "did you mean with?"),
+        ("{ .a and .b }", "did you mean &&?"),
+        ("{ .a OR .b }", "did you mean ||?"),
+        ("{ .a = 1 | .b = 2 }", "did you mean ||?"),
+        ("{ not .a }", "did you mean !?"),
+        ("{ .a <> 1 }", "did you mean !=?"),
+        ("{ .a = null }", "did you mean nil?"),
+        ("{ duration > 100 ms }", "as in 100ms"),
+        ("{ duration > 1.5 seconds }", "as in 1.5s"),
+        ("{ duration > 5 milliseconds }", "as in 5ms"),
+        ("{ http.status_code = 500 }", ".http"),
+        ("resource.service.name = `a`", "stands in braces"),
+        ("{ .a = 1 /* c }", "a comment ends with */"),
+        ('{ span."a\\n" = 1 }', "a quoted name"),
+        ("{ resource:name = `a` }", "write resource. directly followed by a name"),
     ],
 )
 def test_advice_is_given(text: str, advice: str) -> None:
     assert advice in _refusal(text).explain()
+
+
+@pytest.mark.parametrize("text", ["{} with(rate=1)", "{ .a in (1, 2) }", "{ .a like `x` }"])
+def test_no_advice_is_better_than_a_bad_one(text: str) -> None:
+    assert "did you mean" not in _refusal(text).explain()
 
 
 @pytest.mark.parametrize(
