@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import httpx
@@ -149,6 +150,34 @@ def test_search_by_tags(server: Server, query: dict[str, str], found: list[int])
 
     assert ids(body) == found
     assert all(trace.keys() <= STRUCTURE for trace in body["traces"])
+
+
+def test_durations_bound_a_query_too(server: Server) -> None:
+    query = {"q": "{ span.number > 3 }", "minDuration": "600ms", "maxDuration": "800ms"}
+
+    assert ids(search(server, **query)) == [8, 7, 6]
+
+
+@pytest.mark.parametrize("name", ["q", "tags"])
+def test_bytes_that_are_no_text_are_refused(server: Server, name: str) -> None:
+    reply = httpx.get(f"{server.api_url}/api/search?{name}=%7B%20.a%20=%20%22%FF%22%20%7D")
+
+    assert (reply.status_code, reply.text) == (400, f"invalid {name}: not valid UTF-8")
+
+
+def test_a_long_query_is_read_and_one_that_is_too_long_is_told_so(server: Server) -> None:
+    def ask(size: int) -> str:
+        text = ("{ name = `" + "é" * (size // 2) + "` }").encode()
+        head = f"GET /api/search?q={quote(text)} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        host, _, port = server.api_url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(head.encode())
+            return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+    assert ask(130_000).startswith("HTTP/1.1 200 ")
+    refused = ask(132_000)
+    assert refused.startswith("HTTP/1.1 400 ")
+    assert "TraceQL expression exceeds the configured maximum size of 131072 bytes" in refused
 
 
 def test_a_window_finds_traces_by_spans_outside_of_it(server: Server) -> None:

@@ -28,23 +28,24 @@ _STATUSES = ("ok", "error")
 _SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
 
 
-def legacy_query(
-    tags: Mapping[str, str], *, min_duration_ns: int = 0, max_duration_ns: int = 0
-) -> str:
+def legacy_query(tags: Mapping[str, str], bounds: str = "") -> str:
     """Write a search without a query as one: of every trace, if nothing is asked.
 
     Args:
-        min_duration_ns: of the trace, 0 is no bound; both bounds belong to the range.
+        bounds: a filter on the duration of the trace, or empty.
     """
     filters = [_filter(key, value) for key, value in tags.items()]
+    return " && ".join([*filters, bounds] if bounds else filters) or "{ }"
+
+
+def duration_filter(min_ns: int, max_ns: int) -> str:
+    """Write bounds on a trace's duration as a filter; 0 is no bound, both belong to the range."""
     bounds = []
-    if min_duration_ns:
-        bounds.append(f"traceDuration >= {min_duration_ns}ns")
-    if max_duration_ns:
-        bounds.append(f"traceDuration <= {max_duration_ns}ns")
-    if bounds:
-        filters.append("{ " + " && ".join(bounds) + " }")
-    return " && ".join(filters) or "{ }"
+    if min_ns:
+        bounds.append(f"traceDuration >= {min_ns}ns")
+    if max_ns:
+        bounds.append(f"traceDuration <= {max_ns}ns")
+    return "{ " + " && ".join(bounds) + " }" if bounds else ""
 
 
 def _filter(key: str, value: str) -> str:

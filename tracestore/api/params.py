@@ -140,8 +140,11 @@ def adjust_range(
 ) -> TimeRange | None:
     """Find the window. Unlike Tempo's, a search without one looks everywhere, and ``end`` stays.
 
+    One that ends now includes the current second: what has just arrived is in it.
+
     Raises: InvalidRequestError.
     """
+    ends_now = True
     if since := query.get("since", ""):
         end_s = now_s
         start_s = max(0, end_s - _parse_since_s(since))
@@ -154,16 +157,19 @@ def adjust_range(
         if not settings.default_window_s:
             return None
         start_s, end_s = now_s - int(settings.default_window_s), now_s
+    else:
+        ends_now = False
     if settings.max_duration_s and end_s - start_s > settings.max_duration_s:
         raise InvalidRequestError(
             "range specified by start and end exceeds "
             f"{_go_duration(int(settings.max_duration_s))}. received start={start_s} end={end_s}"
         )
     # both ends are inclusive: traces that start in the nanosecond of the end belong to the answer
-    return TimeRange(start_ns=start_s * SECOND_NS, end_ns=end_s * SECOND_NS + 1)
+    return TimeRange(start_ns=start_s * SECOND_NS, end_ns=(end_s + ends_now) * SECOND_NS + 1)
 
 
 def _parse_since_s(text: str) -> int:
+    """Read a duration as seconds, begun ones too."""
     match = _PROMETHEUS_DURATION.fullmatch(text)
     if text == "0":
         return 0
@@ -178,7 +184,7 @@ def _parse_since_s(text: str) -> int:
         raise InvalidRequestError(
             "error parsing date range: could not parse 'since' parameter: duration out of range"
         )
-    return milliseconds // 1000
+    return -(-milliseconds // 1000)
 
 
 def _parse_limit(query: Mapping[str, str], settings: QuerySettings) -> int:

@@ -237,7 +237,12 @@ class Process:
         routes = Routes(self._metrics, self._clock, self._tracing)
         calls = StreamingCalls(self._metrics, self._clock)
         front = Front(calls=calls, settings=self._settings, metrics=self._metrics)
-        api = HttpServer("api", routes.app, self._api_socket, drain_timeout_s=drain_s, front=front)
+        api = HttpServer(
+            *("api", routes.app, self._api_socket),
+            drain_timeout_s=drain_s,
+            head_bytes_max=self._settings.server.http_head_bytes_max,
+            front=front,
+        )
         query_server, query_address = self._make_query_grpc(calls)
         services[:0] = [api, GrpcServer("grpc", query_server, drain_timeout_s=drain_s)]
         if self._settings.query.mcp_enabled:

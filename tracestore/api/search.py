@@ -14,6 +14,7 @@ from tracestore.api.app import Answer, Routes, accepts_gzip, packed
 from tracestore.api.headers import MISSING_HEADER
 from tracestore.api.negotiate import Encoding, negotiate
 from tracestore.api.params import SearchParams, parse_search
+from tracestore.api.query_string import parameters_of
 from tracestore.api.tenant import Tenancy
 from tracestore.api.wanted import text_of, wanted_of
 from tracestore.api.watch import while_connected
@@ -44,7 +45,7 @@ class SearchRoutes:
         org = self.tenancy.org_of(request)
         querier = self.querier
         now_s = querier.clock.now_ns() // SECOND_NS
-        params = parse_search(request.query_params, querier.settings, now_s=now_s)
+        params = parse_search(parameters_of(request), querier.settings, now_s=now_s)
         encoding = negotiate(request)
         if encoding is Encoding.PROTOBUF and (params.count or params.explain):
             raise InvalidRequestError("count and explain have no place in protobuf: ask for JSON")

@@ -13,6 +13,9 @@ from grpc import aio
 from tracestore.api.front import Front
 from tracestore.services.distributor.service import Distributor
 
+HEAD_BYTES_MAX = 64 * 1024
+"""Longest head of a request where nothing else is said."""
+
 
 class HttpServer:
     """Serves an application on a socket that is bound already."""
@@ -24,9 +27,11 @@ class HttpServer:
         bound: socket.socket,
         *,
         drain_timeout_s: float,
+        head_bytes_max: int = HEAD_BYTES_MAX,
         front: Front | None = None,
     ) -> None:
         """Args:
+        head_bytes_max: longest request line and headers together.
         front: takes connections before uvicorn does, to tell HTTP/2 from HTTP/1.1.
         """
         self.name = name
@@ -41,6 +46,8 @@ class HttpServer:
                 log_level=logging.WARNING,
                 server_header=False,
                 ws="none",
+                http="h11",
+                h11_max_incomplete_event_size=head_bytes_max,
                 timeout_graceful_shutdown=max(1, round(drain_timeout_s)),
             )
         )

@@ -11,6 +11,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from tracestore.api.app import Answer, Routes, accepts_gzip, packed, text
 from tracestore.api.negotiate import Encoding, negotiate
+from tracestore.api.query_string import parameters_of
 from tracestore.api.tenant import Tenancy
 from tracestore.api.trace_params import TraceFormat, TraceParams, parse_trace_by_id
 from tracestore.api.watch import while_connected
@@ -70,7 +71,7 @@ class TraceRoutes:
         org = self.tenancy.org_of(request)
         lookup = _Lookup(
             trace_id=parse_trace_id(request.path_params["traceID"]),
-            params=parse_trace_by_id(request.query_params, self.querier.settings),
+            params=parse_trace_by_id(parameters_of(request), self.querier.settings),
             version=version,
             encoding=negotiate(request),
             bytes_max=self.querier.settings.max_trace_bytes,

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from tracestore.api.legacy_search import legacy_query
+from dataclasses import replace
+
+import traceql
+from traceql import nodes
+from tracestore.api.legacy_search import duration_filter, legacy_query
 from tracestore.api.params import SearchParams
 from tracestore.query import search
 from tracestore.query.ordering import Cursor
 
 
 def text_of(params: SearchParams) -> str:
-    """Get the query as TraceQL; one by tags and durations is translated."""
-    return params.query or legacy_query(
-        params.tags,
-        min_duration_ns=params.min_duration_ns,
-        max_duration_ns=params.max_duration_ns,
-    )
+    """Get the query as TraceQL; one by tags is translated, durations bound it either way."""
+    bounds = duration_filter(params.min_duration_ns, params.max_duration_ns)
+    if params.query:
+        return _bounded(params.query, bounds) if bounds else params.query
+    return legacy_query(params.tags, bounds)
+
+
+def _bounded(query: str, bounds: str) -> str:
+    """Put a filter behind the stages of a query that select spans; a mistake in it stays."""
+    try:
+        parsed = traceql.parse(query)
+    except traceql.ParseError:
+        return query
+    body = parsed.body
+    if isinstance(body, nodes.MetricsMath):
+        return query
+    (last,) = _pipeline(traceql.parse(bounds)).stages
+    bounded = nodes.Pipeline((*_pipeline(parsed).stages, last))
+    if isinstance(body, nodes.MetricsQuery):
+        return traceql.render(replace(parsed, body=replace(body, pipeline=bounded)))
+    return traceql.render(replace(parsed, body=bounded))
+
+
+def _pipeline(query: nodes.Query) -> nodes.Pipeline:
+    body = query.body
+    assert not isinstance(body, nodes.MetricsMath)
+    return body.pipeline if isinstance(body, nodes.MetricsQuery) else body
 
 
 def wanted_of(params: SearchParams, text: str, reach_ns: int | None) -> search.SearchParams:

@@ -22,6 +22,8 @@ from tracestore.query.predicates import TextMatcher
 
 HITS_SHARE = 1 / 8
 """A text that occurs more often than this, per entry, is not rare: looking at each hit costs."""
+REASON_CHARS_MAX = 120
+"""How much is told of why RE2 refuses a pattern."""
 SAMPLE_BYTES = 1 << 16
 """Of this many bytes it is guessed whether a text is rare."""
 
@@ -72,7 +74,10 @@ def _anchored(pattern: str) -> str:
             whole = f"^(?s:{pattern}\\E)$"  # it may end within a quotation
             pc.match_substring_regex(pa.array([""]), whole)
     except (pa.ArrowInvalid, UnicodeEncodeError) as error:
-        raise ValueError(f"invalid regular expression {pattern!r} ({error})") from error
+        reason = str(error).removeprefix("Invalid regular expression: ")
+        if len(reason) > REASON_CHARS_MAX:  # it may quote all of the pattern
+            reason = f"{reason[:REASON_CHARS_MAX]}…"
+        raise ValueError(f"invalid regex: {reason}") from error
     return whole
 
 

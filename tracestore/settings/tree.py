@@ -38,6 +38,9 @@ class ServerSettings:
     """Largest request of a streaming query."""
     http_api_prefix: str = ""
     """Prefix of the query routes, for example ``/tempo``."""
+    http_head_bytes_max: int = MIB
+    """Longest request line and headers together. A query of the longest kind
+    (``query.max_query_expression_bytes``) takes up to three times its bytes in a URL."""
     log_level: str = "info"
     """debug, info, warn or error."""
     log_format: str = "logfmt"

@@ -8,7 +8,7 @@ from support.otlp import request, span
 from support.query import run_search
 
 import traceql
-from tracestore.api.legacy_search import legacy_query, parse_tags
+from tracestore.api.legacy_search import duration_filter, legacy_query, parse_tags
 from tracestore.errors import InvalidRequestError
 from tracestore.query.tables_source import TablesSource
 
@@ -92,9 +92,7 @@ def test_conditions_are_of_the_trace(
 ) -> None:
     least, most = (ms * 1_000_000 for ms in durations_ms)
 
-    found = run_search(
-        [SOURCE], legacy_query(parse_tags(tags), min_duration_ns=least, max_duration_ns=most)
-    )
+    found = run_search([SOURCE], legacy_query(parse_tags(tags), duration_filter(least, most)))
 
     assert {int.from_bytes(trace.trace_id, "big") for trace in found.traces} == traces
 

@@ -38,16 +38,25 @@ def test_both_ends_of_the_window_belong_to_it() -> None:
 
 @pytest.mark.parametrize(
     ("since", "seconds"),
-    [("90m", 5400), ("1h30m", 5400), ("2d", 172_800), ("1w", 604_800), ("1500ms", 1), ("0", 0)],
+    [("90m", 5400), ("1h30m", 5400), ("2d", 172_800), ("1w", 604_800), ("1500ms", 2), ("0", 0)],
 )
 def test_since_wins_over_start_and_end(since: str, seconds: int) -> None:
-    assert parse(since=since, start="1", end="2").time_range == window(NOW_S - seconds, NOW_S)
+    expected = window(NOW_S - seconds, NOW_S + 1)
+    assert parse(since=since, start="1", end="2").time_range == expected
+
+
+def test_the_current_second_belongs_to_a_window_that_ends_now() -> None:
+    just_now_ns = NOW_S * SECOND_NS + 900_000_000
+    found = parse(since="1s").time_range
+
+    assert found.overlaps(just_now_ns, just_now_ns)
+    assert parse(since="168h").time_range is not None
 
 
 def test_a_default_window_can_be_set() -> None:
     settings = replace(SETTINGS, default_window_s=900.0)
 
-    assert parse_search({}, settings, now_s=NOW_S).time_range == window(NOW_S - 900, NOW_S)
+    assert parse_search({}, settings, now_s=NOW_S).time_range == window(NOW_S - 900, NOW_S + 1)
 
 
 def test_spss_0_is_the_most_there_is() -> None:

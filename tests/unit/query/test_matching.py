@@ -71,3 +71,10 @@ def test_a_pattern_may_end_within_a_quotation() -> None:
 def test_what_re2_refuses_is_refused_without_data() -> None:
     with pytest.raises(ValueError, match=r"\(\?="):
         pattern_matcher("(?=a)")
+
+
+@pytest.mark.parametrize("pattern", [r"\p{Foo}", "(a|b){1,999}" * 300])
+def test_what_only_re2_refuses_is_told_in_few_words(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"^invalid regex: ") as refused:
+        pattern_matcher(pattern)
+    assert len(str(refused.value)) < 200
