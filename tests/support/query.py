@@ -7,8 +7,11 @@ from collections.abc import Sequence
 import traceql
 from traceql.check import check
 from tracestore.model.results import SearchResult
+from tracestore.model.series import Grid, MetricsResult
 from tracestore.model.times import TimeRange
 from tracestore.query.control import QueryControl
+from tracestore.query.metrics import MetricsParams, metrics
+from tracestore.query.metrics_plan import MetricsPlan, plan_metrics
 from tracestore.query.plan import SearchPlan, plan_search
 from tracestore.query.search import SearchParams, search
 from tracestore.query.source import SpanSource
@@ -53,3 +56,18 @@ def run_search(
     """Search all there is."""
     params = SearchParams(limit=limit, spans_per_span_set=spans_per_span_set, window=window)
     return search(sources, plan(text), params, control())
+
+
+def plan_of_metrics(text: str) -> MetricsPlan:
+    """Parse, check and plan a metrics query."""
+    query = traceql.parse(text)
+    check(query)
+    return plan_metrics(query)
+
+
+def run_metrics(
+    sources: Sequence[SpanSource], text: str, grid: Grid, *, exemplars: int = 0
+) -> MetricsResult:
+    """Compute series over all there is."""
+    params = MetricsParams(grid=grid, exemplars=exemplars)
+    return metrics(sources, plan_of_metrics(text), params, control())

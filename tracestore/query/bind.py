@@ -93,7 +93,8 @@ class Binder:
 
     def __init__(self, scan: SourceScan) -> None:
         self._scan = scan
-        self._columns = SourceColumns(scan)
+        self.columns = SourceColumns(scan)
+        """The attribute columns of the source."""
         self._witnesses: dict[
             tuple[object, ...], tuple[Sequence[nodes.FieldExpression], Witnesses]
         ] = {}
@@ -131,7 +132,7 @@ class Binder:
 
     def attribute(self, scope: Scope, key: str) -> Attribute:
         """Bind a key of one scope to its columns."""
-        return self._columns.attribute(scope, key)
+        return self.columns.attribute(scope, key)
 
     def _condition(self, node: nodes.FieldExpression) -> Condition:
         return as_condition(self._expression(node))
@@ -332,11 +333,11 @@ class Binder:
             self._intrinsic_with(field, comparison)
             for field in (names.Intrinsic.NAME, names.Intrinsic.STATUS_MESSAGE)
         ]
-        for scope, column in self._columns.of_types(*TEXT_TYPES):
+        for scope, column in self.columns.of_types(*TEXT_TYPES):
             found.append(self._attribute_with(scope, column, comparison))
         for scope in STORED_SCOPE:
-            if self._columns.may_overflow(scope, frozenset(TEXT_TYPES)):
-                found.append(OverflowHolds(self._columns, scope, comparison))
+            if self.columns.may_overflow(scope, frozenset(TEXT_TYPES)):
+                found.append(OverflowHolds(self.columns, scope, comparison))
         return for_some(any_of(found))
 
 

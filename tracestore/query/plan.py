@@ -73,8 +73,7 @@ def plan_search(query: nodes.Query) -> SearchPlan:
     if isinstance(body, nodes.MetricsMath):
         raise MetricsMathError
     pipeline = body.pipeline if isinstance(body, nodes.MetricsQuery) else body
-    for node in walk(pipeline):
-        _check_pattern(node)
+    check_patterns(pipeline)
     fetch = plan(query)
     filters = tuple(node.expression for node in walk(pipeline) if isinstance(node, nodes.Filter))
     return SearchPlan(
@@ -125,6 +124,12 @@ def _may_fail(node: Node) -> bool:
         and any(isinstance(stage, nodes.GroupBy) for stage in side.stages)
         for side in (node.left, node.right)
     )
+
+
+def check_patterns(root: Node) -> None:
+    """Let RE2 compile every pattern. Raises: CheckError at the place of one that it refuses."""
+    for node in walk(root):
+        _check_pattern(node)
 
 
 def _check_pattern(node: Node) -> None:

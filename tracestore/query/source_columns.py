@@ -14,6 +14,7 @@ from tracestore.model.tables import (
     attribute_columns,
     overflow_name,
 )
+from tracestore.query.columns import overflow_keys
 from tracestore.query.fields import Attribute
 from tracestore.query.parts import Domain
 from tracestore.query.scan import SourceScan
@@ -63,6 +64,20 @@ class SourceColumns:
         """Bind a key to its columns, without what may be in the overflow column."""
         columns = self._columns_of(scope).get(key, ())
         return Attribute(DOMAIN_OF_SCOPE[scope], key, columns, None)
+
+    def keys(self, scope: Scope) -> tuple[str, ...]:
+        """List the keys of a scope that have a column."""
+        return tuple(self._columns_of(scope))
+
+    def every_key(self, scope: Scope) -> tuple[str, ...]:
+        """List the keys of resources or of scopes, those in the overflow column among them."""
+        assert scope in (Scope.RESOURCE, Scope.INSTRUMENTATION)
+        keys = self.keys(scope)
+        if not self.may_overflow(scope, frozenset(kind.value for kind in AttributeType)):
+            return keys
+        stored = STORED_SCOPE[scope]
+        array = self.scan.column(TABLE_OF_SCOPE[stored], overflow_name(stored))
+        return tuple(dict.fromkeys((*keys, *sorted(overflow_keys(array)))))
 
     def may_overflow(self, scope: Scope, types: frozenset[str]) -> bool:
         """Tell whether the overflow column of a scope may hold an entry of one of some types."""

@@ -221,11 +221,12 @@ def _value(part: Part, row: int) -> AttributeValue:
             values = [_value(part.elements, element) for element in elements]
             return tuple(value for value in values if not isinstance(value, tuple))
         case Numbers():
-            return _number(part.type, part.values[row])
+            return number_value(part.type, part.values[row])
 
 
-def _number(kind: ValueType, value: np.generic) -> int | float | bool | str:
-    plain: int | float | bool = value.item()
+def number_value(kind: ValueType, value: np.generic | float) -> int | float | bool | str:
+    """Show a number: status, kind and durations as their text."""
+    plain: int | float | bool = value.item() if isinstance(value, np.generic) else value
     match kind:
         case ValueType.STATUS:
             return _STATUS_TEXTS.get(int(plain), str(plain))

@@ -1,0 +1,265 @@
+"""Metrics: series over a grid of intervals, out of the spans of any sources.
+
+Every matched span that begins in an interval counts once, wherever it lies; traces themselves are
+not windowed. Sources are looked at newest first, what they give adds up.
+
+Source: TraceQL reference, section 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from traceql import nodes
+from traceql.values import Float, Int
+from tracestore.errors import CorruptionError, LimitExceededError, UnavailableError
+from tracestore.model.results import QueryStats
+from tracestore.model.series import Grid, MetricsResult
+from tracestore.model.tables import Table
+from tracestore.query.cells import CellBudget
+from tracestore.query.compare import CompareSeries
+from tracestore.query.control import QueryControl
+from tracestore.query.counted import Timeline
+from tracestore.query.function_series import Accumulator, Frame, FunctionSeries, OfSource
+from tracestore.query.masks import Mask, mask_and, to_array
+from tracestore.query.metered_source import MeteredSource
+from tracestore.query.metrics_plan import MetricsPlan, SubQuery
+from tracestore.query.metrics_sources import MetricsSources, Piece
+from tracestore.query.pipeline import BoundPipeline
+from tracestore.query.progress import Progress
+from tracestore.query.scan import SourceScan
+from tracestore.query.second_stage import apply_stages
+from tracestore.query.series_math import combine
+from tracestore.query.series_table import SeriesTable
+from tracestore.query.source import SpanSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsParams:
+    """What to compute over, and how much of it."""
+
+    grid: Grid
+    exemplars: int = 0
+    """How many there may be in all; the query's own hint comes before it."""
+    exemplars_max: int = 100
+    """However many are asked for."""
+    series_shown_max: int = 0
+    """Series of an answer; more are cut off, and it says so. 0: all."""
+    series_max: int = 0
+    """Series that may be kept while computing; 0: any number."""
+    cells_max: int = 0
+    """Values that may be kept while computing; 0: any number."""
+    samples_max: int = 0
+    """Values of an answer, the zeros among them; 0: any number."""
+    compared_values_max: int = 0
+    """Values of one attribute that ``compare`` keeps; 0: all."""
+    reach_ns: int | None = None
+    """How far from the range parts of its traces are looked for; None: at any distance."""
+    allow_partial: bool = False
+    """Leave out sources that cannot be read, and name them."""
+
+
+def metrics(
+    sources: Sequence[SpanSource],
+    plan: MetricsPlan,
+    params: MetricsParams,
+    control: QueryControl,
+    progress: Progress[MetricsResult] | None = None,
+) -> MetricsResult:
+    """Compute the series of a query.
+
+    Args:
+        progress: is shown what is known so far, after sources.
+
+    Raises: DeadlineError; LimitExceededError; InvalidRequestError if a structural operator meets
+    several spansets; what a source raises that cannot be read, unless a partial answer will do.
+    """
+    readable, missing = list(sources), list[str]()
+    while True:
+        run = _Run(readable, plan, params, control)
+        try:
+            return run.answer(progress, missing)
+        except (CorruptionError, UnavailableError):
+            failed = run.failed()
+            if not (params.allow_partial and failed):
+                raise
+            readable = [source for source in readable if source.id not in failed]
+            missing += failed
+
+
+class _Run:
+    """One attempt to answer."""
+
+    def __init__(
+        self,
+        sources: Sequence[SpanSource],
+        plan: MetricsPlan,
+        params: MetricsParams,
+        control: QueryControl,
+    ) -> None:
+        self._plan = plan
+        self._params = params
+        self._stats = QueryStats()
+        self._metered = [
+            MeteredSource(source, control, None)
+            for source in sorted(sources, key=lambda source: source.id)
+            if source.rows(Table.TRACES)
+        ]
+        scans = [SourceScan(source, self._stats, control) for source in self._metered]
+        self._sources = MetricsSources(scans, plan, params.grid, params.reach_ns)
+        frame = Frame(
+            grid=params.grid,
+            budget=CellBudget(params.cells_max),
+            series_max=params.series_max,
+            exemplars=self._exemplars(),
+            compared_values_max=params.compared_values_max,
+        )
+        self._accumulators = [_accumulator(query, frame) for query in plan.queries]
+
+    def _exemplars(self) -> int:
+        """Share the exemplars out among the queries."""
+        asked = self._plan.exemplars
+        wanted = self._params.exemplars if asked is None else asked
+        wanted = min(wanted, self._params.exemplars_max)
+        return -(-wanted // len(self._plan.queries))
+
+    def failed(self) -> list[str]:
+        """Name the sources that could not be read."""
+        return [source.id for source in self._metered if source.has_failed]
+
+    def answer(
+        self, progress: Progress[MetricsResult] | None, missing: Sequence[str]
+    ) -> MetricsResult:
+        """Look at everything."""
+        scans = self._sources.newest_first
+        stats = self._stats
+        stats.total_jobs = len(scans) + bool(self._sources.joins) + len(missing)
+        for scan in scans:
+            if not scan.source.is_live:
+                stats.total_blocks += 1
+                stats.total_block_bytes += scan.source.stored_bytes
+        for scan in scans:
+            self._evaluate(scan)
+            stats.completed_jobs += 1
+            if progress is not None and stats.completed_jobs < stats.total_jobs:
+                self._show(progress, missing)
+        for whole in self._sources.wholes():
+            before = stats.inspected_spans, stats.inspected_traces
+            self._evaluate_whole(whole)
+            stats.inspected_spans, stats.inspected_traces = before
+        stats.completed_jobs += bool(self._sources.joins)
+        return self._result(missing)
+
+    def _show(self, progress: Progress[MetricsResult], missing: Sequence[str]) -> None:
+        if progress.is_due():
+            progress.show(replace(self._result(missing), stats=replace(self._stats)))
+
+    # --- spans into series -------------------------------------------------------------------
+
+    def _evaluate(self, scan: SourceScan) -> None:
+        bound = _bind(scan, self._plan, self._accumulators)
+        if not bound:
+            self._stats.pruned_blocks += not scan.source.is_live
+            return
+        for piece in self._sources.pieces(scan):
+            self._evaluate_piece(piece, bound)
+
+    def _evaluate_whole(self, scan: SourceScan) -> None:
+        bound = _bind(scan, self._plan, self._accumulators)
+        for piece in self._sources.pieces_of_whole(scan) if bound else ():
+            self._evaluate_piece(piece, bound)
+
+    def _evaluate_piece(self, piece: Piece, bound: Sequence[_Bound]) -> None:
+        scan = piece.scan
+        timeline = Timeline(scan, self._params.grid)
+        for pipeline, function in bound:
+            marked = pipeline.run(scan, piece.traces).marked
+            spans = timeline.counted(_without(piece, marked))
+            if spans is not None:
+                function.add(spans)
+        if scan.has_read:
+            self._stats.inspected_spans += scan.chunk.spans
+            self._stats.inspected_traces += scan.chunk.traces
+
+    # --- series into an answer ---------------------------------------------------------------
+
+    def _result(self, missing: Sequence[str]) -> MetricsResult:
+        """Make the answer of what was counted until now."""
+        grid, params = self._params.grid, self._params
+        tables = [accumulator.table().settled() for accumulator in self._accumulators]
+        table = _compute(self._plan.body, self._plan, tables)
+        assert isinstance(table, SeriesTable)
+        table = table.sorted()
+        notes = [note for one in self._accumulators if (note := one.note())]
+        shown = params.series_shown_max
+        if shown and len(table) > shown:
+            table = table.take(range(shown))
+            notes.insert(0, too_many_series(shown))
+        if params.samples_max and table.samples > params.samples_max:
+            raise LimitExceededError(
+                f"the answer has {table.samples} values, more than {params.samples_max}: take a "
+                "larger step, a shorter range, topk() or fewer labels in by(), "
+                "or allow more (query.max_metrics_samples)",
+                limit="max_metrics_samples",
+            )
+        if missing:
+            notes.append(f"blocks that could not be read are missing: {', '.join(missing)}")
+        return MetricsResult(
+            grid=grid,
+            series=table.to_series(grid),
+            stats=self._stats,
+            message=" ".join(notes),
+            missing=tuple(sorted(missing)),
+        )
+
+
+_Bound = tuple[BoundPipeline, OfSource]
+
+
+def too_many_series(limit: int) -> str:
+    """Say that series were cut off, in Tempo's words."""
+    return (
+        f"Response exceeds maximum series limit of {limit}, a partial response is returned. "
+        "Warning: the accuracy of each individual value is not guaranteed."
+    )
+
+
+def _accumulator(query: SubQuery, frame: Frame) -> Accumulator:
+    if isinstance(query.function, nodes.Compare):
+        return CompareSeries(query, frame)
+    return FunctionSeries(query, frame)
+
+
+def _bind(scan: SourceScan, plan: MetricsPlan, accumulators: Sequence[Accumulator]) -> list[_Bound]:
+    """Bind the queries that may match in a source."""
+    bound = []
+    for query, accumulator in zip(plan.queries, accumulators, strict=True):
+        pipeline = BoundPipeline(scan, query.search)
+        if not pipeline.is_never:
+            bound.append((pipeline, accumulator.bind(pipeline.binder)))
+    return bound
+
+
+def _without(piece: Piece, marked: Mask) -> Mask:
+    """Leave out spans that another source counts."""
+    if marked is False or len(piece.repeated) == 0:
+        return marked
+    kept = to_array(True, piece.scan.chunk.spans)
+    kept[piece.repeated] = False
+    return mask_and(marked, kept)
+
+
+def _compute(
+    node: nodes.MathOperand, plan: MetricsPlan, tables: Sequence[SeriesTable]
+) -> SeriesTable | float:
+    """Compute a part of the query out of the series of its functions."""
+    match node:
+        case nodes.Literal(Int(value) | Float(value)):
+            return float(value)
+        case nodes.MetricsQuery():
+            return apply_stages(tables[plan.query_of(node)], node.second)
+        case nodes.MetricsMath():
+            left, right = (_compute(side, plan, tables) for side in (node.left, node.right))
+            return apply_stages(combine(left, node.operator, right), node.second)
+    raise AssertionError(f"{node} is no operand of metrics")
