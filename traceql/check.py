@@ -294,7 +294,7 @@ def _check_function(function: nodes.MetricsAggregate | nodes.Compare) -> None:
         return
     for quantile in function.quantiles:
         if not 0 <= quantile <= 1:
-            raise CheckError(f"quantile {quantile} is not between 0 and 1", at=function.at)
+            raise CheckError(f"quantile must be between 0 and 1: {quantile:g}", at=function.at)
     measured = () if function.measured is None else (function.measured,)
     for reference in (*measured, *function.by):
         if reference.field is Intrinsic.ANY:
@@ -309,12 +309,19 @@ def _check_function(function: nodes.MetricsAggregate | nodes.Compare) -> None:
 def _check_compare(compare: nodes.Compare) -> None:
     if not 1 <= compare.top_n <= COMPARE_TOP_N_MAX:
         raise CheckError(
-            f"compare() shows 1 to {COMPARE_TOP_N_MAX} values, not {compare.top_n}", at=compare.at
+            f"compare() top number of values must be an integer between 1 and {COMPARE_TOP_N_MAX}",
+            at=compare.at,
         )
     start, end = compare.start_ns, compare.end_ns
-    if (start, end) != (0, 0) and not 0 < start < end:
+    if (start, end) == (0, 0):
+        return
+    if start <= 0 or end <= 0:
         raise CheckError(
-            "compare() needs start and end both positive, end behind start", at=compare.at
+            "compare() timestamps must be positive integer unix nanoseconds", at=compare.at
+        )
+    if end <= start:
+        raise CheckError(
+            "compare() end timestamp must be greater than start timestamp", at=compare.at
         )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tracestore.api.legacy_search import parse_tags
 from tracestore.errors import InvalidRequestError
-from tracestore.model.times import SECOND_NS, TimeRange
+from tracestore.model.times import MILLISECOND_NS, SECOND_NS, TimeRange
 from tracestore.query.ordering import Sort
 from tracestore.settings.tree import QuerySettings
 
@@ -170,21 +170,29 @@ def adjust_range(
 
 def _parse_since_s(text: str) -> int:
     """Read a duration as seconds, begun ones too."""
+    try:
+        return -(-parse_prometheus_duration(text) // SECOND_NS)
+    except ValueError as error:
+        raise InvalidRequestError(
+            f"error parsing date range: could not parse 'since' parameter: {error}"
+        ) from error
+
+
+def parse_prometheus_duration(text: str) -> int:
+    """Read a duration such as ``1d12h`` as nanoseconds.
+
+    Raises: ValueError with Prometheus's own words.
+    """
     match = _PROMETHEUS_DURATION.fullmatch(text)
     if text == "0":
         return 0
     if match is None or not any(match.groups()):
-        raise InvalidRequestError(
-            "error parsing date range: could not parse 'since' parameter: "
-            f'not a valid duration string: "{text}"'
-        )
+        raise ValueError(f'not a valid duration string: "{text}"')
     pairs = zip(match.groups(), _PROMETHEUS_UNIT_MS, strict=True)
     milliseconds = sum(int(digits) * unit for digits, unit in pairs if digits)
-    if milliseconds * 1_000_000 > _INT64_MAX:
-        raise InvalidRequestError(
-            "error parsing date range: could not parse 'since' parameter: duration out of range"
-        )
-    return -(-milliseconds // 1000)
+    if milliseconds * MILLISECOND_NS > _INT64_MAX:
+        raise ValueError("duration out of range")
+    return milliseconds * MILLISECOND_NS
 
 
 def _parse_limit(query: Mapping[str, str], settings: QuerySettings) -> int:

@@ -22,6 +22,7 @@ from grpc import aio
 from tracestore.api.app import Routes
 from tracestore.api.front import Front
 from tracestore.api.grpc_native import make_query_server
+from tracestore.api.metrics import MetricsRoutes
 from tracestore.api.openapi import add_openapi
 from tracestore.api.ops import Ops
 from tracestore.api.otlp_grpc import TraceReceiver, make_server
@@ -339,6 +340,7 @@ class Process:
         SearchRoutes(querier=querier, tenancy=self._tenancy).add_to(routes, prefix)
         TagRoutes(querier=querier, tenancy=self._tenancy, cache=cache).add_to(routes, prefix)
         add_openapi(routes, prefix)
+        MetricsRoutes(querier=querier, tenancy=self._tenancy).add_to(routes, prefix)
         Ops(
             supervisor=supervisor,
             metrics=self._metrics,

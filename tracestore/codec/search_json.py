@@ -46,7 +46,7 @@ def render_search_json(result: SearchResult, *, span_sets: bool = True) -> bytes
         span_sets: False for a search without a query, which says nothing of spans.
     """
     traces = [_trace_json(trace, span_sets) for trace in result.traces]
-    body: Json = {"traces": traces, "metrics": _stats_json(result.stats)}
+    body: Json = {"traces": traces, "metrics": stats_json(result.stats)}
     if result.total is not None:
         body["total"] = {"traces": result.total.traces, "exact": result.total.exact}
     _with(body, nextCursor=result.next_cursor)
@@ -102,7 +102,7 @@ def _span_set_json(span_set: SpanSet) -> Json:
         {},
         spans=[_span_json(span) for span in span_set.spans],
         matched=span_set.matched,
-        attributes=_attributes_json(span_set.attributes),
+        attributes=attributes_json(span_set.attributes),
     )
 
 
@@ -113,11 +113,12 @@ def _span_json(span: SpanSummary) -> Json:
         name=span.name,
         startTimeUnixNano=_text(span.start_ns),
         durationNanos=_text(span.duration_ns),
-        attributes=_attributes_json(span.attributes),
+        attributes=attributes_json(span.attributes),
     )
 
 
-def _attributes_json(attributes: Attributes) -> list[Json]:
+def attributes_json(attributes: Attributes) -> list[Json]:
+    """Write key-value pairs with values typed as in OTLP."""
     return [{"key": key, "value": _value_json(value)} for key, value in attributes]
 
 
@@ -127,13 +128,14 @@ def _value_json(value: AttributeValue) -> Json:
     if isinstance(value, int):
         return {"intValue": str(value)}
     if isinstance(value, float):
-        return {"doubleValue": _double_json(value)}
+        return {"doubleValue": double_json(value)}
     if isinstance(value, str):
         return {"stringValue": value}
     return {"arrayValue": {"values": [_value_json(item) for item in value]} if value else {}}
 
 
-def _double_json(value: float) -> float | str:
+def double_json(value: float) -> float | str:
+    """Write a double; what JSON has no number for is a text."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
@@ -141,7 +143,8 @@ def _double_json(value: float) -> float | str:
     return value
 
 
-def _stats_json(stats: QueryStats) -> Json:
+def stats_json(stats: QueryStats) -> Json:
+    """Write ``SearchMetrics``, no field more than strict decoders know."""
     return _with(
         {},
         inspectedTraces=stats.inspected_traces,
@@ -182,7 +185,7 @@ def encode_traces(traces: Iterable[TraceSummary], span_sets: bool) -> Iterator[b
 
 def encode_metrics(stats: QueryStats) -> bytes:
     """Write the field ``metrics``, which has the same number in answers of searches and metrics."""
-    return encode_bytes(2, _encode_stats(stats))
+    return encode_bytes(2, encode_stats(stats))
 
 
 def _encode_trace(trace: TraceSummary, span_sets: bool) -> bytes:
@@ -209,7 +212,7 @@ def _encode_span_set(span_set: SpanSet) -> bytes:
     return (
         b"".join(spans)
         + encode_number(2, span_set.matched)
-        + _encode_attributes(3, span_set.attributes)
+        + encode_attributes(3, span_set.attributes)
     )
 
 
@@ -219,11 +222,12 @@ def _encode_span(span: SpanSummary) -> bytes:
         + encode_text(2, span.name)
         + encode_number(3, span.start_ns & _U64_MASK)
         + encode_number(4, span.duration_ns & _U64_MASK)
-        + _encode_attributes(5, span.attributes)
+        + encode_attributes(5, span.attributes)
     )
 
 
-def _encode_attributes(field: int, attributes: Attributes) -> bytes:
+def encode_attributes(field: int, attributes: Attributes) -> bytes:
+    """Write ``KeyValue`` messages under a field number."""
     return b"".join(
         encode_bytes(field, encode_text(1, key) + encode_bytes(2, _encode_value(value)))
         for key, value in attributes
@@ -243,7 +247,8 @@ def _encode_value(value: AttributeValue) -> bytes:
     return encode_bytes(5, b"".join(encode_bytes(1, _encode_value(item)) for item in value))
 
 
-def _encode_stats(stats: QueryStats) -> bytes:
+def encode_stats(stats: QueryStats) -> bytes:
+    """Write ``SearchMetrics``."""
     return (
         encode_number(1, stats.inspected_traces)
         + encode_number(2, stats.inspected_bytes)

@@ -46,6 +46,15 @@ _MAY_BE_ZERO = frozenset(
         "query.default_window_s",
         "query.max_result_limit",
         "query.max_spans_per_span_set",
+        "query.max_metrics_duration_s",
+        "query.max_metrics_intervals",
+        "query.metrics_end_cutoff_s",
+        "query.max_exemplars",
+        "query.max_response_series",
+        "query.max_metrics_samples",
+        "query.max_metrics_series",
+        "query.max_metrics_cells",
+        "query.max_compared_values",
     }
 )
 _SIGNED = frozenset({"storage.block.compression_level"})

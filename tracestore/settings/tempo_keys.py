@@ -118,6 +118,16 @@ MEANT: Final[dict[str, Meaning]] = {
     f"{_SEARCH}.default_spans_per_span_set": "query.default_spans_per_span_set",
     f"{_SEARCH}.max_spans_per_span_set": "query.max_spans_per_span_set",
     f"{_SEARCH}.max_duration": ("query.max_duration_s", _DURATION),
+    "query_frontend.query_end_cutoff": ("query.metrics_end_cutoff_s", _DURATION),
+    "query_frontend.metrics.max_duration": ("query.max_metrics_duration_s", _DURATION),
+    "query_frontend.metrics.max_intervals": "query.max_metrics_intervals",
+    "query_frontend.metrics.max_exemplars": "query.max_exemplars",
+    "query_frontend.metrics.max_response_series": "query.max_response_series",
+    "overrides.defaults.read.max_metrics_duration": (
+        "query.max_metrics_duration_s",
+        _chosen_duration,
+    ),
+    "overrides.max_metrics_duration": ("query.max_metrics_duration_s", _chosen_duration),
     "overrides.defaults.read.max_search_duration": ("query.max_duration_s", _chosen_duration),
     "overrides.max_search_duration": ("query.max_duration_s", _chosen_duration),
     "overrides.defaults.global.max_bytes_per_trace": ("query.max_trace_bytes", _chosen_size),
@@ -261,7 +271,7 @@ IGNORED: Final[dict[str, str]] = {
     "the query pool is bounded by query.max_concurrent_queries": """
         storage.trace.pool.{max_workers,queue_depth}
         query_frontend.{max_batch_size,max_retries,response_consumers,weights,query_shards}
-        query_frontend.{query_end_cutoff,rf1_after,tolerate_failed_blocks,shards}
+        query_frontend.{rf1_after,tolerate_failed_blocks,shards}
         query_frontend.search.{concurrent_jobs,target_bytes_per_job,query_backend_after}
         query_frontend.search.{ingester_shards,most_recent_shards,query_ingesters_until}
         query_frontend.search.{duration_slo,throughput_bytes_slo,metadata_slo}
@@ -277,10 +287,9 @@ IGNORED: Final[dict[str, str]] = {
         query_frontend.{url_deny_list,log_query_request_headers}
     """,
     "see query.query_timeout_s": "query_frontend.api_timeout",
-    "TraceQL metrics are not supported yet": """
-        query_frontend.metrics.{concurrent_jobs,target_bytes_per_job,max_duration}
-        query_frontend.metrics.{query_backend_after,interval,max_exemplars,exemplars}
-        query_frontend.metrics.{max_response_series,max_intervals,streaming_shards}
+    "metrics are computed in the process; see query.max_concurrent_queries": """
+        query_frontend.metrics.{concurrent_jobs,target_bytes_per_job,query_backend_after}
+        query_frontend.metrics.{interval,exemplars,streaming_shards}
         query_frontend.metrics.{duration_slo,throughput_bytes_slo}
         querier.metrics.{concurrent_blocks,time_overlap_cutoff}
     """,
@@ -336,7 +345,7 @@ IGNORED: Final[dict[str, str]] = {
         overrides.defaults.ingestion.{max_traces_per_user,max_global_traces_per_user}
         overrides.defaults.ingestion.{tenant_shard_size,max_attribute_bytes,artificial_delay}
         overrides.defaults.ingestion.retry_info_enabled
-        overrides.defaults.read.{max_blocks_per_tag_values_query,max_metrics_duration}
+        overrides.defaults.read.max_blocks_per_tag_values_query
         overrides.defaults.read.{unsafe_query_hints,left_pad_trace_ids,metrics_spanonly_fetch}
         overrides.defaults.read.{span_pruning_awareness,span_pruning_enabled}
         overrides.defaults.read.engine_bytes_tracking
@@ -344,7 +353,7 @@ IGNORED: Final[dict[str, str]] = {
         overrides.ingestion_{rate_strategy,rate_limit_bytes,burst_size_bytes,tenant_shard_size}
         overrides.ingestion_{max_attribute_bytes,artificial_delay,retry_info_enabled}
         overrides.{max_traces_per_user,max_global_traces_per_user,max_blocks_per_tag_values_query}
-        overrides.{max_metrics_duration,unsafe_query_hints}
+        overrides.unsafe_query_hints
         overrides.{block_retention,compaction_window,compaction_disabled}
         overrides.{parquet_dedicated_columns,max_search_bytes_per_trace,search_tags_allow_list}
     """,

@@ -247,6 +247,24 @@ class QuerySettings:
     max_trace_bytes: int = 256 * MIB
     """Largest trace returned by ID."""
     streaming: StreamingSettings = field(default_factory=StreamingSettings)
+    max_metrics_duration_s: float = 24 * 3600.0
+    """Longest range of a metrics query; 0 is unlimited."""
+    max_metrics_intervals: int = 10000
+    """Points of a metrics query, range divided by step; 0 is unlimited."""
+    metrics_end_cutoff_s: float = 0.0
+    """How much of the newest data metrics leave out, as Tempo does with 30 s; 0 counts all."""
+    max_exemplars: int = 100
+    """Exemplars of a metrics query, and their number if the request does not say; 0 is none."""
+    max_response_series: int = 0
+    """Series of an answer; the rest is cut off and the answer says so. 0 shows all."""
+    max_metrics_samples: int = 5_000_000
+    """Values of an answer, zeros included, about 40 B each; more is 429. 0 is unlimited."""
+    max_metrics_series: int = 100_000
+    """Series that a query may keep while it runs, about 0.5 KB each; more is 429. 0: any number."""
+    max_metrics_cells: int = 10_000_000
+    """Values that a query may keep while it runs, about 50 B each; more is 429. 0: any number."""
+    max_compared_values: int = 1_000_000
+    """Values of one attribute that compare() keeps; rarer ones are let go, and it says so."""
     mcp_enabled: bool = False
     """Whether ``/api/mcp`` serves tools for language models; needs the extra ``mcp``."""
 

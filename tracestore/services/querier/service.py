@@ -40,6 +40,7 @@ class Operation(StrEnum):
     SEARCH = "search"
     METADATA = "metadata"
     """Names and values of tags."""
+    METRICS = "metrics"
 
 
 class LiveTables(Protocol):

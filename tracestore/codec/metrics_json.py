@@ -1,0 +1,171 @@
+"""Series -> the JSON and protobuf bodies of ``/api/metrics/query_range`` and ``…/query``.
+
+A sample of zero has no ``value``, an interval without a sample is left out. Grafana decodes the
+instant form strictly: not one field more than the contract lists.
+Source: wire contract, sections 3.2, 10.2, 10.6 and 13.1.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tracestore.codec.search_json import (
+    Json,
+    attributes_json,
+    double_json,
+    encode_attributes,
+    encode_stats,
+    stats_json,
+)
+from tracestore.codec.wire import encode_bytes, encode_double, encode_number, encode_text
+from tracestore.model.series import Exemplar, Grid, MetricsResult, Series
+from tracestore.model.times import MILLISECOND_NS
+
+_PARTIAL = 1
+_EXACT_MAX = 1 << 53
+
+
+def render_range_json(result: MetricsResult) -> bytes:
+    """Write ``QueryRangeResponse`` as JSON."""
+    times = _times_ms(result.grid)
+    samples = _Samples(times, _sample_json)
+    series = ",".join(_series_json(one, samples) for one in result.series)
+    return f'{{"series":[{series}]{_rest_json(result)}}}'.encode()
+
+
+def render_instant_json(result: MetricsResult) -> bytes:
+    """Write ``QueryInstantResponse`` as JSON: of each series the only value."""
+    series = []
+    for one, value in _instant(result):
+        body: Json = {"labels": attributes_json(one.labels)}
+        if value:
+            body["value"] = _number_json(value)
+        series.append(body)
+    return f'{{"series":{_dump(series)}{_rest_json(result)}}}'.encode()
+
+
+def render_range_protobuf(result: MetricsResult) -> bytes:
+    """Write ``tempopb.QueryRangeResponse``."""
+    samples = _Samples(_times_ms(result.grid), _encode_sample)
+    series = (encode_bytes(1, _encode_series(one, samples)) for one in result.series)
+    return b"".join(series) + _encode_rest(result)
+
+
+def render_instant_protobuf(result: MetricsResult) -> bytes:
+    """Write ``tempopb.QueryInstantResponse``."""
+    series = (
+        encode_bytes(1, encode_attributes(1, one.labels) + _encode_value(2, value))
+        for one, value in _instant(result)
+    )
+    return b"".join(series) + _encode_rest(result)
+
+
+def _instant(result: MetricsResult) -> list[tuple[Series, float]]:
+    assert result.grid.count == 1
+    pairs = [(one, float(one.dense(1)[0])) for one in result.series]
+    return [(one, value) for one, value in pairs if not math.isnan(value)]
+
+
+def _times_ms(grid: Grid) -> list[int]:
+    return [grid.time_ns(point) // MILLISECOND_NS for point in range(grid.count)]
+
+
+class _Samples:
+    """Writes the samples of series; those of the fill, which most are, once for all series."""
+
+    def __init__(self, times_ms: Sequence[int], write: Callable[[int, float], Any]) -> None:
+        self._times_ms = times_ms
+        self._write = write
+        self._filled: dict[float, list[Any]] = {}
+
+    def of(self, series: Series) -> list[Any]:
+        """Write the samples there are, in order of time."""
+        points, values = series.points.tolist(), series.values.tolist()
+        if math.isnan(series.fill):
+            return [
+                self._write(self._times_ms[point], value)
+                for point, value in zip(points, values, strict=True)
+                if not math.isnan(value)
+            ]
+        written: list[Any] = list(self._of_fill(series.fill))
+        for point, value in zip(points, values, strict=True):
+            is_missing = math.isnan(value)
+            written[point] = None if is_missing else self._write(self._times_ms[point], value)
+        return [sample for sample in written if sample is not None]
+
+    def _of_fill(self, fill: float) -> list[Any]:
+        if fill not in self._filled:
+            self._filled[fill] = [self._write(time_ms, fill) for time_ms in self._times_ms]
+        return self._filled[fill]
+
+
+def _series_json(series: Series, samples: _Samples) -> str:
+    body = f'{{"labels":{_dump(attributes_json(series.labels))}'
+    body += f',"samples":[{",".join(samples.of(series))}]'
+    if series.exemplars:
+        body += f',"exemplars":{_dump([_exemplar_json(one) for one in series.exemplars])}'
+    return body + "}"
+
+
+def _sample_json(time_ms: int, value: float) -> str:
+    time = f'"timestampMs":"{time_ms}"' if time_ms else ""
+    if value == 0:
+        return f"{{{time}}}"
+    separator = "," if time else ""
+    return f'{{{time}{separator}"value":{_dump(_number_json(value))}}}'
+
+
+def _exemplar_json(exemplar: Exemplar) -> Json:
+    body: Json = {"labels": attributes_json(exemplar.labels)}
+    if exemplar.value:
+        body["value"] = _number_json(exemplar.value)
+    body["timestampMs"] = str(exemplar.time_ns // MILLISECOND_NS)
+    return body
+
+
+def _number_json(value: float) -> int | float | str:
+    """Write whole numbers as Go does, without a fraction."""
+    if value.is_integer() and abs(value) < _EXACT_MAX:
+        return int(value)
+    return double_json(value)
+
+
+def _rest_json(result: MetricsResult) -> str:
+    rest: Json = {"metrics": stats_json(result.stats)}
+    if result.is_partial:
+        rest |= {"status": "PARTIAL", "message": result.message}
+    return "," + _dump(rest)[1:-1]
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _encode_series(series: Series, samples: _Samples) -> bytes:
+    exemplars = (encode_bytes(4, _encode_exemplar(one)) for one in series.exemplars)
+    return encode_attributes(1, series.labels) + b"".join((*samples.of(series), *exemplars))
+
+
+def _encode_sample(time_ms: int, value: float) -> bytes:
+    return encode_bytes(2, _encode_value(1, value) + encode_number(2, time_ms))
+
+
+def _encode_exemplar(exemplar: Exemplar) -> bytes:
+    return (
+        encode_attributes(1, exemplar.labels)
+        + _encode_value(2, exemplar.value)
+        + encode_number(3, exemplar.time_ns // MILLISECOND_NS)
+    )
+
+
+def _encode_value(field: int, value: float) -> bytes:
+    """Write a double; nothing if it is zero, as proto3 does."""
+    return encode_double(field, value) if value else b""
+
+
+def _encode_rest(result: MetricsResult) -> bytes:
+    partial = encode_number(3, _PARTIAL) + encode_text(4, result.message)
+    return encode_bytes(2, encode_stats(result.stats)) + (partial if result.is_partial else b"")
