@@ -29,6 +29,8 @@ def ports_flags(*, api: int, grpc: int, http: int) -> list[str]:
         f"--distributor.receivers.grpc.endpoint=127.0.0.1:{grpc}",
         f"--distributor.receivers.http.endpoint=127.0.0.1:{http}",
         "--distributor.receivers.zipkin.enabled=false",
+        "--distributor.receivers.jaeger.grpc.enabled=false",
+        "--distributor.receivers.jaeger.thrift-http.enabled=false",
     ]
 
 

@@ -40,6 +40,10 @@ class Server:
     """host:port of the streaming API"""
     zipkin: str
     """URL without path"""
+    jaeger_http: str
+    """URL without path"""
+    jaeger_grpc: str
+    """host:port"""
     log_path: Path
 
     def kill(self) -> None:
@@ -90,7 +94,7 @@ def free_ports(count: int) -> list[int]:
 
 def start_server(data: Path, *flags: str, log_path: Path | None = None) -> Server:
     """Start a process; it may still be replaying when this returns."""
-    api, queries, grpc, http, zipkin = free_ports(5)
+    api, queries, grpc, http, zipkin, jaeger_http, jaeger_grpc = free_ports(7)
     log_path = log_path or data.parent / f"{data.name}.log"
     with log_path.open("ab") as log:
         process = subprocess.Popen(
@@ -104,6 +108,8 @@ def start_server(data: Path, *flags: str, log_path: Path | None = None) -> Serve
                 f"--distributor.receivers.grpc.endpoint=127.0.0.1:{grpc}",
                 f"--distributor.receivers.http.endpoint=127.0.0.1:{http}",
                 f"--distributor.receivers.zipkin.endpoint=127.0.0.1:{zipkin}",
+                f"--distributor.receivers.jaeger.thrift-http.endpoint=127.0.0.1:{jaeger_http}",
+                f"--distributor.receivers.jaeger.grpc.endpoint=127.0.0.1:{jaeger_grpc}",
                 *(flag.replace(OWN_GRPC, f"127.0.0.1:{grpc}") for flag in flags),
             ],
             stdout=log,
@@ -116,6 +122,8 @@ def start_server(data: Path, *flags: str, log_path: Path | None = None) -> Serve
         otlp_http=f"http://127.0.0.1:{http}",
         grpc=f"127.0.0.1:{queries}",
         zipkin=f"http://127.0.0.1:{zipkin}",
+        jaeger_http=f"http://127.0.0.1:{jaeger_http}",
+        jaeger_grpc=f"127.0.0.1:{jaeger_grpc}",
         log_path=log_path,
     )
 

@@ -8,15 +8,16 @@ specification, "OTLP/gRPC"; wire contract, section 6.1.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from grpc import aio
 
-from tracestore.api.errors import refuse
+from tracestore.api.errors import Refusal, refuse
 from tracestore.api.rim import GRPC_METHOD, SUCCESS, Rim
 from tracestore.api.tenant import Intake, values_of
 from tracestore.services.distributor.service import OTLP_GRPC
+from tracestore.telemetry import Metrics
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 ROUTE = "opentelemetry_proto_collector_trace_v1_traceservice_export"
@@ -45,7 +46,7 @@ class TraceReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has n
     async def export(self, request: bytes, context: Any) -> bytes:
         """Store one request; the answer means that it is durable."""
         metadata = context.invocation_metadata() or ()
-        with self._rim.push(GRPC_METHOD, ROUTE, _texts(metadata)) as outcome:
+        with self._rim.push(GRPC_METHOD, ROUTE, texts_of(metadata)) as outcome:
             try:
                 await self._intake.push(values_of(metadata), request, OTLP_GRPC)
             except Exception as error:  # noqa: BLE001 - the rim: each error becomes a status
@@ -55,20 +56,26 @@ class TraceReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has n
                 return RESPONSE
             finally:
                 del request  # the error of the abort holds this frame for a while
-        code = _CODES[refusal.grpc_code]
-        self._rim.metrics.refused_requests.labels("grpc", code.name).inc()
-        if refusal.retry_after_s:
-            details = refusal.to_status().SerializeToString()
-            context.set_trailing_metadata((("grpc-status-details-bin", details),))
-        await context.abort(code, refusal.message)
-        raise AssertionError("abort raises")
+        return await turn_away(context, refusal, self._rim.metrics)
 
 
-def _texts(metadata: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
+async def turn_away(context: Any, refusal: Refusal, metrics: Metrics) -> NoReturn:
+    """End a call of a receiver with what went wrong, and when to try again."""
+    code = _CODES[refusal.grpc_code]
+    metrics.refused_requests.labels("grpc", code.name).inc()
+    if refusal.retry_after_s:
+        details = refusal.to_status().SerializeToString()
+        context.set_trailing_metadata((("grpc-status-details-bin", details),))
+    await context.abort(code, refusal.message)
+    raise AssertionError("abort raises")
+
+
+def texts_of(metadata: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
+    """Get the metadata that are texts."""
     return {key: value for key, value in metadata if isinstance(value, str)}
 
 
-def make_server(receiver: TraceReceiver, *, request_bytes_max: int) -> aio.Server:
+def make_server(receiver: grpc.GenericRpcHandler, *, request_bytes_max: int) -> aio.Server:
     """Make the server; it listens once an address is added and it is started."""
     server = aio.server(
         options=[

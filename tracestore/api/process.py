@@ -91,6 +91,10 @@ class Endpoints:
     """URL without path"""
     zipkin: str | None
     """URL without path"""
+    jaeger_http: str | None
+    """URL without path"""
+    jaeger_grpc: str | None
+    """host:port"""
 
 
 async def serve(
@@ -298,9 +302,7 @@ class Process:
         return Parts(
             intake=self._intake,
             pool=self._pools.unpack,
-            metrics=self._metrics,
-            tracing=self._tracing,
-            clock=self._clock,
+            rim=self._rim,
             drain_timeout_s=drain_timeout_s,
         )
 
@@ -361,6 +363,8 @@ class Process:
             otlp_grpc=None if grpc_address is None else str(grpc_address.reachable),
             otlp_http=otlp_http,
             zipkin=self._other_receivers.zipkin,
+            jaeger_http=self._other_receivers.jaeger_http,
+            jaeger_grpc=self._other_receivers.jaeger_grpc,
         )
 
     def close_pools(self) -> None:

@@ -14,19 +14,29 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
-from tracestore.api.servers import HttpServer
-from tracestore.api.sockets import bind, bound_address, parse_address
+from grpc import aio
+
+from tracestore.api.jaeger import (
+    JAEGER_GRPC,
+    JAEGER_HTTP,
+    JAEGER_ROUTE,
+    METHOD,
+    JaegerGrpcReceiver,
+    JaegerHttpReceiver,
+    make_jaeger_app,
+)
+from tracestore.api.otlp_grpc import make_server
+from tracestore.api.rim import Rim
+from tracestore.api.servers import GrpcServer, HttpServer
+from tracestore.api.sockets import bind, bind_grpc, bound_address, parse_address
 from tracestore.api.tenant import Intake
 from tracestore.api.translating import Translating
-from tracestore.api.zipkin import ZIPKIN, ZipkinReceiver, make_zipkin_app
-from tracestore.clock import Clock
+from tracestore.api.zipkin import ZIPKIN, ZIPKIN_ROUTE, ZipkinReceiver, make_zipkin_app
 from tracestore.errors import SettingsError
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.distributor.service import Source
 from tracestore.services.lifecycle import Service
-from tracestore.settings.tree import ReceiverSettings, ZipkinSettings
-from tracestore.telemetry import Metrics
-from tracestore.tracing import Tracing
+from tracestore.settings.tree import ReceiverSettings
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +58,7 @@ class Parts:
 
     intake: Intake
     pool: BlockingPool
-    metrics: Metrics
-    tracing: Tracing
-    clock: Clock
+    rim: Rim
     drain_timeout_s: float
 
 
@@ -62,37 +70,76 @@ class OtherReceivers:
         held: closes the sockets if making the rest of the process fails.
         """
         self._settings = settings
-        self._zipkin = _take_port(settings.zipkin, ZipkinSettings(), "zipkin", held)
+        defaults = ReceiverSettings()
+        jaeger = settings.jaeger
+        self._zipkin = _take_port("zipkin", settings.zipkin, defaults.zipkin, held)
+        self._jaeger_http = _take_port(
+            "jaeger.thrift_http", jaeger.thrift_http, defaults.jaeger.thrift_http, held
+        )
+        self._jaeger_grpc = _take_port("jaeger.grpc", jaeger.grpc, defaults.jaeger.grpc, held)
+        self._jaeger_grpc_address = (
+            None if self._jaeger_grpc is None else bound_address(self._jaeger_grpc)
+        )
 
     @property
     def zipkin(self) -> str | None:
         """URL of the Zipkin receiver without path; None if it is off."""
         return None if self._zipkin is None else f"http://{bound_address(self._zipkin).reachable}"
 
+    @property
+    def jaeger_http(self) -> str | None:
+        """URL of Jaeger's Thrift receiver without path; None if it is off."""
+        bound = self._jaeger_http
+        return None if bound is None else f"http://{bound_address(bound).reachable}"
+
+    @property
+    def jaeger_grpc(self) -> str | None:
+        """Host and port of Jaeger's gRPC receiver; None if it is off."""
+        address = self._jaeger_grpc_address
+        return None if address is None else str(address.reachable)
+
     def services(self, parts: Parts) -> Iterator[Service]:
         """Make the servers."""
+        drain_s = parts.drain_timeout_s
         if self._zipkin is not None:
             limit = self._settings.zipkin.request_bytes_max
-            receiver = ZipkinReceiver(translating=_translating(parts, limit, ZIPKIN))
-            app = make_zipkin_app(receiver)
-            drain_s = parts.drain_timeout_s
+            app = make_zipkin_app(
+                ZipkinReceiver(translating=_translating(parts, limit, ZIPKIN, ZIPKIN_ROUTE))
+            )
             yield HttpServer("zipkin", app, self._zipkin, drain_timeout_s=drain_s)
+        if self._jaeger_http is not None:
+            limit = self._settings.jaeger.thrift_http.request_bytes_max
+            translating = _translating(parts, limit, JAEGER_HTTP, JAEGER_ROUTE)
+            app = make_jaeger_app(JaegerHttpReceiver(translating=translating))
+            yield HttpServer("jaeger-thrift-http", app, self._jaeger_http, drain_timeout_s=drain_s)
+        if self._jaeger_grpc is not None:
+            server = self._make_jaeger_grpc(parts, self._jaeger_grpc)
+            yield GrpcServer("jaeger-grpc", server, drain_timeout_s=drain_s)
+
+    def _make_jaeger_grpc(self, parts: Parts, bound: socket.socket) -> aio.Server:
+        """Hand the port over: gRPC listens on sockets of its own making only."""
+        limit = self._settings.jaeger.grpc.request_bytes_max
+        receiver = JaegerGrpcReceiver(_translating(parts, limit, JAEGER_GRPC, METHOD))
+        server = make_server(receiver, request_bytes_max=limit)
+        address = bound_address(bound)
+        bound.close()
+        bind_grpc(server, address, setting=f"{_SECTION}.jaeger.grpc.endpoint")
+        return server
 
 
-def _translating(parts: Parts, request_bytes_max: int, source: Source) -> Translating:
+def _translating(parts: Parts, limit: int, source: Source, route: str) -> Translating:
     return Translating(
         intake=parts.intake,
         pool=parts.pool,
-        metrics=parts.metrics,
-        tracing=parts.tracing,
-        clock=parts.clock,
-        request_bytes_max=request_bytes_max,
+        rim=parts.rim,
+        request_bytes_max=limit,
         source=source,
+        route=route,
     )
 
 
 def _take_port(
-    settings: _Listener, default: _Listener, name: str, held: ExitStack
+    name: str, settings: _Listener, default: _Listener, held: ExitStack
 ) -> socket.socket | None:
     """Bind the port of a receiver that is on.
 

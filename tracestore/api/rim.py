@@ -32,18 +32,21 @@ class Rim:
     clock: Clock
 
     @contextmanager
-    def push(self, method: str, route: str, carrier: Mapping[str, str]) -> Iterator[Outcome]:
+    def push(
+        self, method: str, route: str, carrier: Mapping[str, str], *, name: str = "otlp push"
+    ) -> Iterator[Outcome]:
         """Surround a push.
 
         Args:
             method: of HTTP, or ``GRPC_METHOD``.
             route: as dashboards know it.
             carrier: headers or metadata.
+            name: of the span.
         """
         outcome = Outcome(ERROR if method == GRPC_METHOD else "500")
         started_ns = self.clock.monotonic_ns()
         try:
-            with self.tracing.push("otlp push", carrier) as span:
+            with self.tracing.push(name, carrier) as span:
                 yield outcome
                 span.set_attributes({"http.route": route, "tracestore.outcome": outcome.status})
         finally:

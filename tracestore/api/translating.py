@@ -5,8 +5,8 @@ Which status an error has differs between the formats; what is done does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 from fastapi import Request, Response
@@ -15,13 +15,11 @@ from starlette.requests import ClientDisconnect
 
 from tracestore.api.bodies import LingeringResponse, read_body
 from tracestore.api.errors import Refusal, refuse
+from tracestore.api.rim import Outcome, Rim
 from tracestore.api.tenant import HEADER, Intake
-from tracestore.clock import Clock
 from tracestore.codec.compression import decompress
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.distributor.service import Body, Source
-from tracestore.telemetry import Metrics
-from tracestore.tracing import Tracing
 
 Translate = Callable[[Body], bytes]
 """A body -> an ExportTraceServiceRequest. Raises: InvalidRequestError."""
@@ -38,12 +36,12 @@ class Translating:
     intake: Intake
     pool: BlockingPool
     """For decompression and translation, which are Python per span."""
-    metrics: Metrics
-    tracing: Tracing
-    clock: Clock
+    rim: Rim
     request_bytes_max: int
     """Of a body, decompressed."""
     source: Source
+    route: str
+    """What dashboards call it."""
 
     async def take(
         self, request: Request, translate: Translate, *, unreadable: Answer, refused: Answer
@@ -54,8 +52,14 @@ class Translating:
             unreadable: answers if the body is not what it should be.
             refused: answers if it is, but cannot be stored.
         """
-        with self.tracing.push(f"{self.source.name} push", request.headers):
-            return await self._take(request, translate, unreadable, refused)
+        with self.push(request.method, request.headers) as outcome:
+            reply = await self._take(request, translate, unreadable, refused)
+            outcome.status = str(reply.status_code)
+            return reply
+
+    def push(self, method: str, carrier: Mapping[str, str]) -> AbstractContextManager[Outcome]:
+        """Surround a push with the instruments of the rim."""
+        return self.rim.push(method, self.route, carrier, name=f"{self.source.name} push")
 
     async def _take(
         self, request: Request, translate: Translate, unreadable: Answer, refused: Answer
@@ -90,10 +94,17 @@ class Translating:
     def _refusal(self, error: Exception) -> Refusal:
         refusal = refuse(error, retry_after_s=self.intake.distributor.retry_after_s)
         code = Code.Name(refusal.grpc_code)
-        self.metrics.refused_requests.labels(self.source.transport, code).inc()
+        self.rim.metrics.refused_requests.labels(self.source.transport, code).inc()
         return refusal
 
 
 def text(status: int, message: str, *, kind: type[Response] = Response) -> Response:
     """Make an answer in plain text."""
     return kind(message, status_code=status, media_type="text/plain; charset=utf-8")
+
+
+def method_not_allowed() -> Response:
+    """Answer what is no POST."""
+    answer = text(405, "405 method not allowed, supported: [POST]")
+    answer.headers["Allow"] = "POST"
+    return answer

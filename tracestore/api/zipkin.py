@@ -11,11 +11,14 @@ from functools import partial
 from fastapi import FastAPI, Request, Response
 
 from tracestore.api.errors import Refusal
-from tracestore.api.translating import METHODS, Translating, text
+from tracestore.api.translating import METHODS, Translating, method_not_allowed, text
 from tracestore.codec.receivers import zipkin
 from tracestore.services.distributor.service import Source
 
 ZIPKIN = Source(receiver="zipkin/zipkin_receiver", transport="http")
+ZIPKIN_ROUTE = "zipkin_spans"
+"""What dashboards call it."""
+
 PROTOBUF = "application/x-protobuf"
 _NOT_STORED = '"Internal Server Error"'
 _NOT_VALID = '"Bad Request"'
@@ -30,14 +33,12 @@ class ZipkinReceiver:
     async def receive(self, request: Request) -> Response:
         """Store one request."""
         if request.method != "POST":
-            answer = text(405, "405 method not allowed, supported: [POST]")
-            answer.headers["Allow"] = "POST"
-            return answer
+            return method_not_allowed()
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         translate = zipkin.translate_protobuf if content_type == PROTOBUF else zipkin.translate_json
         return await self.translating.take(
             request,
-            partial(translate, received_ns=self.translating.clock.now_ns()),
+            partial(translate, received_ns=self.translating.rim.clock.now_ns()),
             unreadable=_unreadable,
             refused=_refused,
         )

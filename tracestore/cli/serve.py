@@ -19,9 +19,9 @@ from tracestore.version import package_version
 USAGE = """\
 usage: tracestore serve [--config FILE] [--KEY=VALUE ...]
 
-Takes OTLP on 4317 (gRPC) and 4318 (HTTP), Zipkin on 9411, and answers queries on 3200. Ctrl-C or
-SIGTERM drains and flushes, a second one stops at once. Tempo's flags and configuration files work
-too.
+Takes OTLP on 4317 (gRPC) and 4318 (HTTP), Zipkin on 9411, Jaeger on 14250 (gRPC) and 14268 (HTTP),
+and answers queries on 3200. Ctrl-C or SIGTERM drains and flushes, a second one stops at once.
+Tempo's flags and configuration files work too.
 
   --config FILE, -config.file=FILE   settings in YAML
   -config.expand-env                 replace ${VAR} in the file

@@ -65,6 +65,8 @@ _MAX = {
     "distributor.receivers.grpc.request_bytes_max": (1 << 31) - 1,
     "distributor.receivers.http.request_bytes_max": (1 << 31) - 1,
     "distributor.receivers.zipkin.request_bytes_max": (1 << 31) - 1,
+    "distributor.receivers.jaeger.grpc.request_bytes_max": (1 << 31) - 1,
+    "distributor.receivers.jaeger.thrift_http.request_bytes_max": (1 << 31) - 1,
 }
 """Largest values where the protocol has a limit of its own: gRPC counts in 32 bits."""
 _LEVEL_MAX = {"zstd": 22, "gzip": 9}

@@ -68,6 +68,7 @@ _DURATION = units.parse_unit_duration
 _GRPC = "distributor.receivers.otlp.protocols.grpc"
 _HTTP = "distributor.receivers.otlp.protocols.http"
 _ZIPKIN = "distributor.receivers.zipkin"
+_JAEGER = "distributor.receivers.jaeger.protocols"
 _SEARCH = "query_frontend.search"
 
 Meaning = str | tuple[str, Callable[[str], object]]
@@ -84,6 +85,16 @@ MEANT: Final[dict[str, Meaning]] = {
     f"{_HTTP}.traces_url_path": "distributor.receivers.http.traces_url_path",
     f"{_HTTP}.max_request_body_size": (
         "distributor.receivers.http.request_bytes_max",
+        _collector_size,
+    ),
+    f"{_JAEGER}.grpc.endpoint": "distributor.receivers.jaeger.grpc.endpoint",
+    f"{_JAEGER}.grpc.max_recv_msg_size_mib": (
+        "distributor.receivers.jaeger.grpc.request_bytes_max",
+        _collector_mebibytes,
+    ),
+    f"{_JAEGER}.thrift_http.endpoint": "distributor.receivers.jaeger.thrift_http.endpoint",
+    f"{_JAEGER}.thrift_http.max_request_body_size": (
+        "distributor.receivers.jaeger.thrift_http.request_bytes_max",
         _collector_size,
     ),
     f"{_ZIPKIN}.max_request_body_size": (
@@ -150,10 +161,11 @@ _TLS = "the endpoint would be served without it; put a proxy that ends TLS in fr
 
 REFUSED: Final[dict[str, str]] = {
     f"TLS is not supported yet, and {_TLS}": f"""
-        {{{_GRPC},{_HTTP},{_ZIPKIN}}}.tls  server.{{http_tls_config,grpc_tls_config}}
+        {{{_GRPC},{_HTTP},{_ZIPKIN},{_JAEGER}.{{grpc,thrift_http}}}}.tls
+        server.{{http_tls_config,grpc_tls_config}}
     """,
     "authentication of senders is not supported yet, and the endpoint would be open": f"""
-        {{{_GRPC},{_HTTP},{_ZIPKIN}}}.auth
+        {{{_GRPC},{_HTTP},{_ZIPKIN},{_JAEGER}.{{grpc,thrift_http}}}}.auth
     """,
 }
 """Reason -> keys that would be dangerous to pass over; fine if they say false or nothing."""
@@ -174,6 +186,15 @@ _DSKIT_SERVER = """
     {log_source_ips_header,log_source_ips_regex,log_request_headers}
     {log_request_at_info_level_enabled,log_request_exclude_headers_list,http_path_prefix}
     {trace_request_headers,trace_request_exclude_headers_list,cluster_validation,throughput}
+"""
+
+_COLLECTOR_GRPC = """
+    transport keepalive max_concurrent_streams include_metadata middlewares
+    read_buffer_size write_buffer_size dialer
+"""
+_COLLECTOR_HTTP = """
+    cors include_metadata compression_algorithms response_headers middlewares keep_alives_enabled
+    transport read_timeout read_header_timeout write_timeout idle_timeout
 """
 
 IGNORED: Final[dict[str, str]] = {
@@ -216,18 +237,19 @@ IGNORED: Final[dict[str, str]] = {
         {autocomplete_filtering_enabled,polling_enabled}
     """,
     "this receiver is not supported yet": """
-        distributor.receivers.{jaeger,opencensus,kafka}
+        distributor.receivers.{opencensus,kafka,jaeger.remote_sampling}
+        distributor.receivers.jaeger.protocols.{thrift_compact,thrift_binary}
     """,
-    "the receiver has no such setting": f"""
-        {_GRPC}.{{transport,keepalive,max_concurrent_streams,include_metadata,middlewares}}
-        {_GRPC}.{{read_buffer_size,write_buffer_size,dialer}}
-        {_HTTP}.{{cors,include_metadata,compression_algorithms,response_headers,middlewares}}
-        {_HTTP}.{{metrics_url_path,logs_url_path,keep_alives_enabled,transport}}
-        {_HTTP}.{{read_timeout,read_header_timeout,write_timeout,idle_timeout}}
-        {_ZIPKIN}.{{cors,include_metadata,compression_algorithms,response_headers,middlewares}}
-        {_ZIPKIN}.{{keep_alives_enabled,transport,parse_string_tags}}
-        {_ZIPKIN}.{{read_timeout,read_header_timeout,write_timeout,idle_timeout}}
-    """,
+    "the receiver has no such setting": " ".join(
+        f"{receiver}.{{{','.join(names.split())}}}"
+        for receiver, names in (
+            (_GRPC, _COLLECTOR_GRPC),
+            (_HTTP, f"{_COLLECTOR_HTTP} metrics_url_path logs_url_path"),
+            (_ZIPKIN, f"{_COLLECTOR_HTTP} parse_string_tags"),
+            (f"{_JAEGER}.grpc", _COLLECTOR_GRPC),
+            (f"{_JAEGER}.thrift_http", _COLLECTOR_HTTP),
+        )
+    ),
     "attributes are stored whole": "distributor.{max_attribute_bytes,max_span_attr_byte}",
     "the distributor has no such setting": """
         distributor.{forwarders,usage,log_received_traces,log_received_spans}
@@ -367,10 +389,12 @@ RECEIVER_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "grpc": ("otlp", "protocols", "grpc"),
     "http": ("otlp", "protocols", "http"),
     "zipkin": ("zipkin",),
+    "jaeger.grpc": ("jaeger", "protocols", "grpc"),
+    "jaeger.thrift_http": ("jaeger", "protocols", "thrift_http"),
 }
 """Section of a receiver -> its key in a Collector's map."""
 
-OWN_RECEIVER_KEYS: Final = frozenset({"enabled", "request_bytes_max"})
+OWN_RECEIVER_KEYS: Final = frozenset({"enabled", "request_bytes_max", "grpc", "thrift_http"})
 """Keys of ours below a name of a Collector's map; where one stands, the map is ours."""
 
 FLAG_ALIASES: Final[dict[str, str]] = {

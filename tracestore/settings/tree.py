@@ -88,12 +88,45 @@ class ZipkinSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JaegerGrpcSettings:
+    """Jaeger spans over gRPC."""
+
+    enabled: bool | None = None
+    """Whether the receiver runs; null: it does, unless its default port is taken already."""
+    endpoint: str = "0.0.0.0:14250"
+    """Address and port; port 0 takes a free one."""
+    request_bytes_max: int = 4 * MIB
+    """Largest request; translating one takes several times as much memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JaegerThriftHttpSettings:
+    """Jaeger batches in Thrift over HTTP."""
+
+    enabled: bool | None = None
+    """Whether the receiver runs; null: it does, unless its default port is taken already."""
+    endpoint: str = "0.0.0.0:14268"
+    """Address and port; port 0 takes a free one."""
+    request_bytes_max: int = 20 * MIB
+    """Largest request, decompressed; translating one takes several times as much memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JaegerSettings:
+    """Jaeger's clients and agents."""
+
+    grpc: JaegerGrpcSettings = field(default_factory=JaegerGrpcSettings)
+    thrift_http: JaegerThriftHttpSettings = field(default_factory=JaegerThriftHttpSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverSettings:
     """Where senders connect."""
 
     grpc: OtlpGrpcSettings = field(default_factory=OtlpGrpcSettings)
     http: OtlpHttpSettings = field(default_factory=OtlpHttpSettings)
     zipkin: ZipkinSettings = field(default_factory=ZipkinSettings)
+    jaeger: JaegerSettings = field(default_factory=JaegerSettings)
     request_bytes_max: int = 72 * MIB
     """Largest request, decompressed. The default takes 64 MiB of spans and what wraps them."""
     inflight_bytes_max: int = 256 * MIB

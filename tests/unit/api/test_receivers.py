@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +13,13 @@ import pytest
 from tracestore.api import receivers
 from tracestore.api.receivers import OtherReceivers
 from tracestore.errors import SettingsError
-from tracestore.settings.tree import ReceiverSettings, ZipkinSettings
+from tracestore.settings.tree import (
+    JaegerGrpcSettings,
+    JaegerSettings,
+    JaegerThriftHttpSettings,
+    ReceiverSettings,
+    ZipkinSettings,
+)
 
 
 @pytest.fixture
@@ -29,35 +36,63 @@ def held() -> Iterator[ExitStack]:
         yield held
 
 
-def zipkin(endpoint: str, enabled: bool | None) -> ReceiverSettings:
-    return replace(ReceiverSettings(), zipkin=ZipkinSettings(endpoint=endpoint, enabled=enabled))
+def settings(name: str, endpoint: str, enabled: bool | None) -> ReceiverSettings:
+    """One receiver as given, the others off."""
+    jaeger = JaegerSettings(
+        grpc=JaegerGrpcSettings(enabled=False), thrift_http=JaegerThriftHttpSettings(enabled=False)
+    )
+    off = ReceiverSettings(zipkin=ZipkinSettings(enabled=False), jaeger=jaeger)
+    match name:
+        case "zipkin":
+            return replace(off, zipkin=ZipkinSettings(endpoint=endpoint, enabled=enabled))
+        case "jaeger.grpc":
+            grpc = JaegerGrpcSettings(endpoint=endpoint, enabled=enabled)
+            return replace(off, jaeger=replace(jaeger, grpc=grpc))
+    http = JaegerThriftHttpSettings(endpoint=endpoint, enabled=enabled)
+    return replace(off, jaeger=replace(jaeger, thrift_http=http))
 
 
+NAMES = ["zipkin", "jaeger.grpc", "jaeger.thrift_http"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_default_port_that_is_taken_is_passed_over(
-    taken: str, held: ExitStack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    name: str,
+    taken: str,
+    held: ExitStack,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(receivers, "ZipkinSettings", lambda: ZipkinSettings(endpoint=taken))
+    given = settings(name, taken, None)
+    monkeypatch.setattr(receivers, "ReceiverSettings", lambda: given)
 
-    made = OtherReceivers(zipkin(taken, None), held)
+    made = OtherReceivers(given, held)
 
-    assert made.zipkin is None
-    assert "default port cannot be had" in caplog.text
+    assert (made.zipkin, made.jaeger_grpc, made.jaeger_http) == (None, None, None)
+    (record,) = caplog.records
+    assert "default port cannot be had" in record.message
+    assert record.receiver == name
 
 
 @pytest.mark.parametrize("enabled", [True, None])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_port_that_was_asked_for_must_be_had(
-    taken: str, held: ExitStack, enabled: bool | None
+    name: str, taken: str, held: ExitStack, enabled: bool | None
 ) -> None:
-    with pytest.raises(SettingsError, match=r"distributor\.receivers\.zipkin\.endpoint"):
-        OtherReceivers(zipkin(taken, enabled), held)
+    with pytest.raises(SettingsError, match=re.escape(f"distributor.receivers.{name}.endpoint")):
+        OtherReceivers(settings(name, taken, enabled), held)
 
 
-def test_a_receiver_may_be_off(taken: str, held: ExitStack) -> None:
-    assert OtherReceivers(zipkin(taken, False), held).zipkin is None
+@pytest.mark.parametrize("name", NAMES)
+def test_a_receiver_may_be_off(name: str, taken: str, held: ExitStack) -> None:
+    made = OtherReceivers(settings(name, taken, False), held)
+
+    assert (made.zipkin, made.jaeger_grpc, made.jaeger_http) == (None, None, None)
 
 
 def test_a_free_port_is_taken(held: ExitStack) -> None:
-    url = OtherReceivers(zipkin("127.0.0.1:0", None), held).zipkin
+    found = [OtherReceivers(settings(name, "127.0.0.1:0", None), held) for name in NAMES]
 
-    assert url is not None
-    assert url.startswith("http://127.0.0.1:")
+    assert str(found[0].zipkin).startswith("http://127.0.0.1:")
+    assert str(found[1].jaeger_grpc).startswith("127.0.0.1:")
+    assert str(found[2].jaeger_http).startswith("http://127.0.0.1:")

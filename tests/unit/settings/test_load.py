@@ -12,7 +12,13 @@ from tracestore.errors import SettingsError
 from tracestore.settings.flags import parse_arguments
 from tracestore.settings.leaves import leaves
 from tracestore.settings.load import LoadedSettings, default_settings, load_settings
-from tracestore.settings.tree import Settings, ZipkinSettings
+from tracestore.settings.tree import (
+    JaegerGrpcSettings,
+    JaegerSettings,
+    JaegerThriftHttpSettings,
+    Settings,
+    ZipkinSettings,
+)
 
 TEMPO = Path(__file__).parent / "tempo"
 KNOB = "ingester.max_block_duration_s"
@@ -131,8 +137,13 @@ def test_the_minimal_file(tmp_path: Path) -> None:
     loaded = load([f"-config.file={TEMPO / 'minimal.yaml'}"])
 
     receivers = replace(
-        Settings().distributor.receivers, zipkin=ZipkinSettings(enabled=False)
-    )  # the file names OTLP alone
+        Settings().distributor.receivers,  # the file names OTLP alone
+        zipkin=ZipkinSettings(enabled=False),
+        jaeger=JaegerSettings(
+            grpc=JaegerGrpcSettings(enabled=False),
+            thrift_http=JaegerThriftHttpSettings(enabled=False),
+        ),
+    )
     assert loaded.settings == replace(
         Settings(),
         distributor=replace(Settings().distributor, receivers=receivers),
@@ -164,8 +175,11 @@ def test_a_compose_file_of_2x() -> None:
     assert settings.stream_over_http_enabled is True
     assert settings.distributor.receivers.zipkin.enabled is True
     assert settings.distributor.receivers.zipkin.endpoint == "tempo:9411"
+    assert settings.distributor.receivers.jaeger == JaegerSettings(
+        grpc=JaegerGrpcSettings(enabled=True, endpoint="tempo:14250"),
+        thrift_http=JaegerThriftHttpSettings(enabled=True, endpoint="tempo:14268"),
+    )
     assert {
-        "distributor.receivers.jaeger",
         "ingester.trace_idle_period",
         "compactor.compaction.block_retention",
         "storage.trace.blocklist_poll",
@@ -181,7 +195,8 @@ def test_the_file_of_the_single_binary_chart() -> None:
     assert loaded.settings.storage.path == "/var/tempo/traces"
     assert warned(loaded) == [
         "compactor.compaction.block_retention",
-        "distributor.receivers.jaeger",
+        "distributor.receivers.jaeger.protocols.thrift_binary",
+        "distributor.receivers.jaeger.protocols.thrift_compact",
         "flag --mem-ballast-size-mbs",
         "memberlist.cluster_label",
         "overrides.per_tenant_override_config",

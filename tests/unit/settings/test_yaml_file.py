@@ -91,6 +91,10 @@ def test_a_mapping_that_merges_itself_is_read_once() -> None:
         ("{otlp: }", {"grpc", "http"}),
         ("{otlp: , zipkin: {endpoint: 'x:1'}}", {"grpc", "http", "zipkin"}),
         ("{zipkin: }", {"zipkin"}),
+        ("{jaeger: }", {"jaeger.grpc", "jaeger.thrift_http"}),
+        ("{jaeger: {protocols: {grpc: }}}", {"jaeger.grpc"}),
+        ("{jaeger: {protocols: {thrift_http: , thrift_compact: }}}", {"jaeger.thrift_http"}),
+        ("{jaeger: {protocols: {thrift_compact: }}}", set()),
         ("{zipkin: , http: {enabled: true}}", {"zipkin", "http"}),
     ],
 )
@@ -112,6 +116,7 @@ def is_switch_of_receiver(leaf: str) -> bool:
     "receivers",
     [
         "{zipkin: {enabled: true}}",
+        "{jaeger: {grpc: {endpoint: 'x:1'}}}",
         "{zipkin: {request_bytes_max: 1MiB, endpoint: 'x:1'}}",
         "{grpc: {endpoint: 'x:1'}}",
     ],
@@ -138,9 +143,14 @@ distributor:
         grpc: {max_recv_msg_size_mib: 16}
         http: {max_request_body_size: 1000, traces_url_path: /otlp}
     zipkin: {max_request_body_size: 2000}
+    jaeger: {protocols: {grpc: {max_recv_msg_size_mib: 1}, thrift_http: {max_request_body_size: 3}}}
 """
     assert values(text) == {
         "distributor.receivers.zipkin.enabled": True,
+        "distributor.receivers.jaeger.grpc.enabled": True,
+        "distributor.receivers.jaeger.grpc.request_bytes_max": 1 << 20,
+        "distributor.receivers.jaeger.thrift_http.enabled": True,
+        "distributor.receivers.jaeger.thrift_http.request_bytes_max": 3,
         "distributor.receivers.zipkin.request_bytes_max": 2000,
         "distributor.receivers.grpc.enabled": True,
         "distributor.receivers.http.enabled": True,
@@ -243,9 +253,12 @@ distributor:
         grpc: {max_recv_msg_size_mib: 0}
         http: {max_request_body_size: 0}
     zipkin: {max_request_body_size: 0}
+    jaeger: {protocols: {grpc: {max_recv_msg_size_mib: 0}, thrift_http: {max_request_body_size: 0}}}
 """
     assert values(text) == {
         "distributor.receivers.zipkin.enabled": True,
+        "distributor.receivers.jaeger.grpc.enabled": True,
+        "distributor.receivers.jaeger.thrift_http.enabled": True,
         "distributor.receivers.grpc.enabled": True,
         "distributor.receivers.http.enabled": True,
     }
