@@ -7,7 +7,7 @@ async with streaming_api([source, ...]) as api:
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -40,6 +40,7 @@ from tracestore.settings.tree import (
     StreamingSettings,
     TracingSettings,
 )
+from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.index.blocklist import BlockList
 from tracestore.telemetry import Metrics
 from tracestore.tracing import Tracing
@@ -51,8 +52,18 @@ HOST = "127.0.0.1"
 class GatedSource(TablesSource):
     """One-span traces whose spans can be read once the gate is open."""
 
-    def __init__(self, name: str, starts_ms: dict[int, int], *, is_open: bool = False) -> None:
-        spans = [span(trace=t, id=t, name=f"span {t}", start_ms=ms) for t, ms in starts_ms.items()]
+    def __init__(
+        self,
+        name: str,
+        starts_ms: dict[int, int],
+        *,
+        is_open: bool = False,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        spans = [
+            span(trace=t, id=t, name=f"span {t}", start_ms=ms, attributes=attributes or {})
+            for t, ms in starts_ms.items()
+        ]
         super().__init__(naive_tables([request(spans=spans)]), name, is_live=False)
         self.gate = threading.Event()
         self.reached = threading.Event()
@@ -141,7 +152,7 @@ async def streaming_api(
     )
     calls, routes = StreamingCalls(metrics, clock), Routes(metrics, clock, tracing)
     tenancy, supervisor = Tenancy(enabled=False), Supervisor([])
-    add_calls(calls, querier, tenancy, supervisor)
+    add_calls(calls, querier, tenancy, BlockCache(1 << 20), supervisor)
     SearchRoutes(querier=querier, tenancy=tenancy).add_to(routes, "")
     native = make_query_server(
         calls,

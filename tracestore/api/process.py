@@ -253,8 +253,7 @@ class Process:
         if self._settings.query.mcp_enabled:
             services.append(self._make_mcp(routes))
         supervisor = Supervisor(services)
-        querier = self._add_routes(routes, supervisor)
-        add_calls(calls, querier, self._tenancy, supervisor)
+        self._add_routes(routes, calls, supervisor)
         endpoints = self._endpoints(query_address, grpc_address)
 
         def started() -> None:
@@ -316,7 +315,7 @@ class Process:
         )
         return make_app(receiver, path=receivers.http.traces_url_path)
 
-    def _add_routes(self, routes: Routes, supervisor: Supervisor) -> Querier:
+    def _add_routes(self, routes: Routes, calls: StreamingCalls, supervisor: Supervisor) -> None:
         settings = self._settings
         cache = BlockCache(settings.storage.cache_bytes)
 
@@ -341,6 +340,7 @@ class Process:
         TraceRoutes(querier=querier, tenancy=self._tenancy).add_to(routes, prefix)
         SearchRoutes(querier=querier, tenancy=self._tenancy).add_to(routes, prefix)
         TagRoutes(querier=querier, tenancy=self._tenancy, cache=cache).add_to(routes, prefix)
+        add_calls(calls, querier, self._tenancy, cache, supervisor)
         add_openapi(routes, prefix)
         MetricsRoutes(querier=querier, tenancy=self._tenancy).add_to(routes, prefix)
         Ops(
@@ -350,7 +350,6 @@ class Process:
             flush_all=self._ingester.flush_all,
             render_config=lambda mode: render_settings(self._loaded, mode),
         ).add_to_routes(prefix)
-        return querier
 
     def _endpoints(self, query_address: Address, grpc_address: Address | None) -> Endpoints:
         api = bound_address(self._api_socket).reachable

@@ -5,16 +5,13 @@ Source: wire contract, sections 8 and 12.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TypeVar
 
-from google.protobuf.message import DecodeError
-
-from tracestore.api.feed import Feed, Packets, stream
+from tracestore.api.feed import Packets
 from tracestore.api.params import SearchParams, parse_search
 from tracestore.api.search import plan_query
+from tracestore.api.stream_query import StreamedQuery, given, read_message, with_one_job
 from tracestore.api.streaming import Metadata, Send
 from tracestore.api.tenant import Tenancy
 from tracestore.api.wanted import text_of, wanted_of
@@ -26,11 +23,10 @@ from tracestore.model.results import QueryStats, SearchResult, TraceSummary
 from tracestore.model.times import SECOND_NS
 from tracestore.query import search
 from tracestore.query.control import QueryControl
+from tracestore.query.progress import Progress
 from tracestore.query.source import SpanSource
 from tracestore.services.querier.service import Operation, Querier
 from tracestore.settings.tree import QuerySettings
-
-M = TypeVar("M")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,84 +44,55 @@ class SearchStream:
         message = read_message(SearchRequest.FromString, request)
         params = search_params(message, querier.settings, now_s=now_s)
         tenants = org.for_reading()
-        ready = _Search(
-            params=params,
-            settings=querier.settings,
-            count_inspected=partial(querier.count_inspected, tenants, Operation.SEARCH),
+        ready = _Search(params, querier.settings)
+        query = StreamedQuery(
+            operation=Operation.SEARCH,
+            evaluate=ready.evaluate,
+            render_new=ready.render_new,
+            render_all=ready.render_all,
         )
-        feed = Feed(ready.render_new(), querier.settings.streaming, querier.clock)
-        await stream(
-            lambda cancelled: querier.run(
-                tenants, Operation.SEARCH, partial(ready.evaluate, feed), cancelled
-            ),
-            feed,
-            send,
-        )
-
-
-def read_message(parse: Callable[[bytes], M], request: bytes) -> M:
-    """Parse a request. Raises: InvalidRequestError."""
-    try:
-        return parse(request)
-    except DecodeError as error:
-        raise InvalidRequestError(
-            f"the request is not the message of this method: {error}"
-        ) from None
+        await query.run(querier, tenants, send)
 
 
 def search_params(message: SearchRequest, settings: QuerySettings, *, now_s: int) -> SearchParams:
     """Check a request by the rules of ``/api/search``. Raises: InvalidRequestError."""
-    query = {
-        "q": message.Query,
-        "limit": str(message.Limit or ""),
-        "spss": str(message.SpansPerSpanSet or ""),
-        "start": str(message.start or ""),
-        "end": str(message.end or ""),
-    }
-    for name, milliseconds in (
-        ("minDuration", message.MinDurationMs),
-        ("maxDuration", message.MaxDurationMs),
-    ):
-        query[name] = f"{milliseconds}ms" if milliseconds else ""
     if message.Query and message.Tags:
         raise InvalidRequestError("invalid request: can't specify tags and q in the same query")
+    query = {
+        "q": message.Query,
+        "limit": given(message.Limit),
+        "spss": given(message.SpansPerSpanSet),
+        "start": given(message.start),
+        "end": given(message.end),
+        "minDuration": f"{message.MinDurationMs}ms",
+        "maxDuration": f"{message.MaxDurationMs}ms",
+    }
     return replace(parse_search(query, settings, now_s=now_s), tags=dict(message.Tags))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Search:
-    """One request, ready to be evaluated in a pool thread."""
+    """One request."""
 
-    params: SearchParams
-    settings: QuerySettings
-    count_inspected: Callable[[QueryStats], None]
+    def __init__(self, params: SearchParams, settings: QuerySettings) -> None:
+        self._params = params
+        self._settings = settings
+        self._sent = 0
 
     def evaluate(
-        self, feed: Feed[SearchResult], sources: Sequence[SpanSource], control: QueryControl
-    ) -> Packets:
-        text = text_of(self.params)
-        wanted = wanted_of(self.params, text, int(self.settings.trace_reach_s * SECOND_NS))
-        result = search.search(sources, plan_query(text), wanted, control, feed)
-        self.count_inspected(result.stats)
+        self, sources: Sequence[SpanSource], control: QueryControl, progress: Progress[SearchResult]
+    ) -> SearchResult:
+        text = text_of(self._params)
+        wanted = wanted_of(self._params, text, int(self._settings.trace_reach_s * SECOND_NS))
+        return search.search(sources, plan_query(text), wanted, control, progress)
+
+    def render_new(self, result: SearchResult) -> Packets:
+        new, self._sent = result.traces[self._sent :], len(result.traces)
+        return self._render(new, result.stats)
+
+    def render_all(self, result: SearchResult) -> Packets:
         return self._render(result.traces, result.stats)
 
-    def render_new(self) -> Callable[[SearchResult], Packets]:
-        """Make a function that renders what was not in the partial answer before."""
-        sent = 0
-
-        def render(result: SearchResult) -> Packets:
-            nonlocal sent
-            new, sent = result.traces[sent:], len(result.traces)
-            return self._render(new, result.stats)
-
-        return render
-
     def _render(self, traces: Sequence[TraceSummary], stats: QueryStats) -> Packets:
-        items = encode_traces(traces, span_sets=bool(self.params.query))
+        items = encode_traces(traces, span_sets=bool(self._params.query))
         tail = encode_metrics(with_one_job(stats))
-        return cut_packets(items, tail, self.settings.streaming.packet_bytes_max)
-
-
-def with_one_job(stats: QueryStats) -> QueryStats:
-    """Show a search of nothing as one job that is done: clients divide by the number of jobs."""
-    return stats if stats.total_jobs else replace(stats, total_jobs=1, completed_jobs=1)
+        return cut_packets(items, tail, self._settings.streaming.packet_bytes_max)

@@ -67,24 +67,24 @@ def _dump(body: Json, stats: QueryStats) -> bytes:
 
 def render_names_v1_protobuf(names: TagNames, *, limit: int = 0) -> bytes:
     """Write ``tempopb.SearchTagsResponse``."""
-    return _encode_texts(1, names.flat[: limit or None]) + _encode_stats(names.stats)
+    return _encode_texts(1, names.flat[: limit or None]) + encode_metrics(names.stats)
 
 
 def render_names_v2_protobuf(names: TagNames) -> bytes:
     """Write ``tempopb.SearchTagsV2Response``."""
     scopes = (encode_text(1, scope) + _encode_texts(2, tags) for scope, tags in names.scopes)
-    return b"".join(encode_bytes(1, scope) for scope in scopes) + _encode_stats(names.stats)
+    return b"".join(encode_bytes(1, scope) for scope in scopes) + encode_metrics(names.stats)
 
 
 def render_values_v1_protobuf(values: TagValues) -> bytes:
     """Write ``tempopb.SearchTagValuesResponse``."""
-    return _encode_texts(1, flat_values(values)) + _encode_stats(values.stats)
+    return _encode_texts(1, flat_values(values)) + encode_metrics(values.stats)
 
 
 def render_values_v2_protobuf(values: TagValues) -> bytes:
     """Write ``tempopb.SearchTagValuesV2Response``."""
     encoded = (encode_text(1, one.type) + encode_text(2, one.text) for one in values.values)
-    return b"".join(encode_bytes(1, one) for one in encoded) + _encode_stats(values.stats)
+    return b"".join(encode_bytes(1, one) for one in encoded) + encode_metrics(values.stats)
 
 
 def _encode_texts(field: int, texts: list[str] | tuple[str, ...]) -> bytes:
@@ -92,8 +92,8 @@ def _encode_texts(field: int, texts: list[str] | tuple[str, ...]) -> bytes:
     return b"".join(encode_bytes(field, text.encode()) for text in texts)
 
 
-def _encode_stats(stats: QueryStats) -> bytes:
-    """Write ``tempopb.MetadataMetrics``."""
+def encode_metrics(stats: QueryStats) -> bytes:
+    """Write the field ``metrics``, a ``tempopb.MetadataMetrics``."""
     return encode_bytes(
         2,
         encode_number(1, stats.inspected_bytes)

@@ -287,3 +287,50 @@ def test_a_request_is_bounded_and_may_be_compressed(port: str) -> None:
                 assert failure.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
     run(check)
+
+
+TAG_METHODS = {
+    "SearchTags": ("SearchTagsRequest", {"scope": "span"}, "tagNames"),
+    "SearchTagsV2": ("SearchTagsRequest", {"scope": "span"}, "scopes"),
+    "SearchTagValues": ("SearchTagValuesRequest", {"tagName": "number"}, "tagValues"),
+    "SearchTagValuesV2": ("SearchTagValuesRequest", {"tagName": "span.number"}, "tagValues"),
+}
+
+
+@pytest.mark.parametrize("name", TAG_METHODS)
+def test_names_and_values_are_sent_once_as_they_are_found_and_whole_at_the_end(name: str) -> None:
+    kind, fields, items = TAG_METHODS[name]
+    sources = [
+        GatedSource(f"s{n}", {n: -n}, attributes={"number": n, f"only {n}": True})
+        for n in range(1, 4)
+    ]
+    sources[0].gate.set()
+
+    async def check() -> None:
+        async with streaming_api(sources) as api:
+            asked = message(kind)(**fields)
+            call = aiter(method(api.channel("api"), name)(asked, timeout=TIMEOUT_S))
+            seen = []
+            for source in (*sources[1:], None):
+                if source is not None:
+                    seen.append(await anext(call))
+                    source.gate.set()
+            seen += [answer async for answer in call]
+
+        assert all(answer.HasField("metrics") for answer in seen)
+        sent = [flat(answer, items) for answer in seen]
+        expected = ["only 1", "only 2", "only 3", "number"] if "Tags" in name else ["1", "2", "3"]
+        assert sorted(sent[-1]) == sorted(expected)
+        before = [one for part in sent[:-1] for one in part]
+        assert len(before) == len(set(before))
+        assert set(before) <= set(expected)
+        assert before
+
+    run(check)
+
+
+def flat(answer: Any, items: str) -> list[str]:
+    found = list(getattr(answer, items))
+    if items == "scopes":
+        return [tag for scope in found for tag in scope.tags]
+    return [one if isinstance(one, str) else one.value for one in found]
