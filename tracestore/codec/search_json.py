@@ -7,6 +7,7 @@ Source: wire contract, sections 3.2, 8.3 and 13.1 (``tempopb.SearchResponse``).
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Iterable, Iterator
@@ -35,6 +36,7 @@ NO_ROOT = "<root span not yet received>"
 
 _U32_MAX = (1 << 32) - 1
 _U64_MASK = (1 << 64) - 1
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 Json = dict[str, Any]
 Attributes = Iterable[tuple[str, AttributeValue]]
 
@@ -45,14 +47,19 @@ def render_search_json(result: SearchResult, *, span_sets: bool = True) -> bytes
     Args:
         span_sets: False for a search without a query, which says nothing of spans.
     """
-    traces = [_trace_json(trace, span_sets) for trace in result.traces]
-    body: Json = {"traces": traces, "metrics": stats_json(result.stats)}
+    out = io.BytesIO()  # trace by trace: an answer may have a hundred thousand
+    out.write(b'{"traces":[')
+    for place, trace in enumerate(result.traces):
+        out.write(b"," if place else b"")
+        out.write(_encode(_trace_json(trace, span_sets)).encode())
+    body: Json = {"metrics": stats_json(result.stats)}
     if result.total is not None:
         body["total"] = {"traces": result.total.traces, "exact": result.total.exact}
     _with(body, nextCursor=result.next_cursor)
     if result.explanation is not None:
         body["explain"] = _explanation_json(result.explanation)
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    out.write(b"]," + _encode(body).encode().removeprefix(b"{"))
+    return out.getvalue()
 
 
 def _explanation_json(explanation: Explanation) -> Json:

@@ -20,6 +20,9 @@ class QueryControl:
     bytes_max: int = 0
     """Bytes of columns that the query may look at; 0: no bound."""
 
+    answer_bytes_max: int = 0
+    """Bytes of the answer, about; 0: no bound."""
+
     def check(self) -> None:
         """Raises: DeadlineError when the query should not go on."""
         if self.cancelled.is_set():
@@ -37,4 +40,14 @@ class QueryControl:
                 f"the query reads more than {self.bytes_max} bytes: narrow its time range or its "
                 "conditions, or allow more (query.max_bytes_read)",
                 limit="max_bytes_read",
+            )
+
+    def check_answer(self, answer_bytes: int) -> None:
+        """Raises: LimitExceededError when the answer has become larger than it may."""
+        if self.answer_bytes_max and answer_bytes > self.answer_bytes_max:
+            raise LimitExceededError(
+                f"the answer is larger than {self.answer_bytes_max} bytes: ask for fewer traces "
+                "(limit), fewer spans of each (spss) or fewer fields, or allow more "
+                "(query.max_answer_bytes)",
+                limit="max_answer_bytes",
             )

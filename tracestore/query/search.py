@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tracestore.errors import CorruptionError, UnavailableError
-from tracestore.model.results import Explanation, SearchResult, TraceCount, TraceSummary
+from tracestore.model.results import Explanation, SearchResult, TraceCount
 from tracestore.model.times import TimeRange
 from tracestore.query.control import QueryControl
 from tracestore.query.every import take_page
-from tracestore.query.found import Found, Scope, summarise
+from tracestore.query.found import Scope
+from tracestore.query.growing import Growing
 from tracestore.query.metered_source import MeteredSource
 from tracestore.query.newest import NewestLine
 from tracestore.query.ordering import Cursor, Sort
@@ -91,40 +92,11 @@ def search(
         return _without(missing, result)
 
 
-class _Growing:
-    """Traces that are sure to be in the answer, in order, each summarised once."""
-
-    def __init__(
-        self, scope: Scope, spans_per_span_set: int, progress: Progress[SearchResult] | None
-    ) -> None:
-        self._scope = scope
-        self._spans_per_span_set = spans_per_span_set
-        self._progress = progress
-        self._traces: list[TraceSummary] = []
-
-    def is_due(self) -> bool:
-        """Tell whether somebody wants to see them."""
-        return self._progress is not None and self._progress.is_due()
-
-    def show(self, partial: Sequence[Found]) -> None:
-        """Take the first traces."""
-        assert self._progress is not None
-        traces = self.summarise(partial)
-        self._progress.show(SearchResult(traces=traces, stats=replace(self._scope.stats)))
-
-    def summarise(self, found: Sequence[Found]) -> tuple[TraceSummary, ...]:
-        """Summarise what has not been yet; ``found`` begins with what it was the last time."""
-        new = found[len(self._traces) :]
-        with self._scope.stage("summarise"):
-            self._traces += summarise(new, self._scope, self._spans_per_span_set)
-        return tuple(self._traces)
-
-
 def _answer(
     scope: Scope, params: SearchParams, progress: Progress[SearchResult] | None
 ) -> SearchResult:
     total, next_cursor = None, ""
-    growing = _Growing(scope, params.spans_per_span_set, progress)
+    growing = Growing(scope, params.spans_per_span_set, progress)
     if params.sort is Sort.NEWEST and not params.count and params.cursor is None:
         found = NewestLine(scope, growing).take(params.limit)
     else:

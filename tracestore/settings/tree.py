@@ -275,6 +275,9 @@ class QuerySettings:
     """A query that takes longer is cut off with 504."""
     max_bytes_read: int = 0
     """Bytes of columns that a query may look at, cached or not; more is 429. 0 is unlimited."""
+    max_answer_bytes: int = 512 * MIB
+    """Size of a search's answer, about, as JSON; more is 429. A query holds up to 2.5 times as much
+    memory while it makes one. 0 is unlimited."""
     trace_reach_s: float = 3600.0
     """A windowed search looks for matching spans of the traces in it this far outside, too."""
     max_trace_bytes: int = 256 * MIB

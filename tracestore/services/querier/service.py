@@ -94,6 +94,7 @@ class Querier:
             deadline_ns=started_ns + timeout_ns if timeout_ns else None,
             cancelled=cancelled,
             bytes_max=self.settings.max_bytes_read,
+            answer_bytes_max=self.settings.max_answer_bytes,
         )
         waiting = max(0, self.pool.outstanding + 1 - self.settings.max_concurrent_queries)
         self.metrics.queue_length.labels(label).set(waiting)
