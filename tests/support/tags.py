@@ -61,4 +61,4 @@ def names_of(found: TagNames) -> dict[str, list[str]]:
 
 def values_of(found: TagValues) -> list[tuple[str, str]]:
     """Get types and texts in order."""
-    return [(value.type.value, value.text) for value in found.values]
+    return [(kind.value, text) for kind, text in found.values]

@@ -22,7 +22,7 @@ from traceql.attributes import (
 )
 from tracestore.api.tag_params import NamesParams, TagBounds, ValuesParams
 from tracestore.errors import InvalidRequestError
-from tracestore.model.tags import TagNames, TagType, TagValue, TagValues
+from tracestore.model.tags import TagNames, TagType, TagValues
 from tracestore.model.times import SECOND_NS
 from tracestore.query.control import QueryControl
 from tracestore.query.progress import Progress
@@ -86,7 +86,7 @@ def find_values(
     Raises: InvalidRequestError; what ``tag_values`` raises.
     """
     if params.is_legacy and params.tag == "error":
-        return TagValues(values=(TagValue(type=TagType.BOOL, text="true"),))
+        return TagValues(values=((TagType.BOOL, "true"),))
     tag = legacy_tag(params.tag) if params.is_legacy else parse_tag(params.tag)
     lookup = _lookup(params.bounds, settings, tag)
     return tag_values(sources, tag, lookup, control, cache=cache, progress=progress)

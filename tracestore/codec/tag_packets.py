@@ -39,6 +39,4 @@ def encode_scopes(
 
 def encode_values(values: Iterable[TagValue]) -> Iterator[bytes]:
     """Write the field ``tagValues`` of the second version."""
-    return (
-        encode_bytes(1, encode_text(1, value.type) + encode_text(2, value.text)) for value in values
-    )
+    return (encode_bytes(1, encode_text(1, kind) + encode_text(2, text)) for kind, text in values)

@@ -29,12 +29,8 @@ class TagType(StrEnum):
     KEYWORD = "keyword"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TagValue:
-    """A value as text."""
-
-    type: TagType
-    text: str
+TagValue = tuple[TagType, str]
+"""A value: its type and text. A plain pair, as an answer may have a hundred thousand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,10 +90,7 @@ class ValueCounts:
         """List the values, most frequent first, ties by type and text; 0: all of them."""
         types, texts, _ = _rank(self.batches())
         stop = limit or len(texts)
-        return tuple(
-            TagValue(type=kind, text=text)
-            for kind, text in zip(types[:stop], texts[:stop].to_pylist(), strict=True)
-        )
+        return tuple(zip(types[:stop], texts[:stop].to_pylist(), strict=True))
 
 
 def _merge(batches: list[Batch]) -> Batch:

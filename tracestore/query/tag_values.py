@@ -19,7 +19,7 @@ from traceql import attributes as names
 from traceql.attributes import Field
 from traceql.values import Kind, Status, Value, ValueType, value_text
 from tracestore.model.results import QueryStats
-from tracestore.model.tags import TagType, TagValue, TagValues
+from tracestore.model.tags import TagType, TagValues
 from tracestore.query.control import QueryControl
 from tracestore.query.progress import Progress
 from tracestore.query.source import SpanSource
@@ -60,7 +60,7 @@ def tag_values(
     Raises: DeadlineError; LimitExceededError; what a source raises that cannot be read.
     """
     if tag in FIXED_VALUES:
-        fixed = [TagValue(type=TagType.KEYWORD, text=text) for text in FIXED_VALUES[tag]]
+        fixed = [(TagType.KEYWORD, text) for text in FIXED_VALUES[tag]]
         return TagValues(values=tuple(fixed[: lookup.limit or len(fixed)]))
     if isinstance(tag, names.Intrinsic) and tag not in TEXT_INTRINSICS:
         return TagValues(values=())
