@@ -117,7 +117,7 @@ class StreamingApi:
 
 def eager(**changes: Any) -> QuerySettings:
     """Settings of queries that show something whenever they can."""
-    return QuerySettings(streaming=StreamingSettings(interval_s=1e-9, **changes))
+    return QuerySettings(streaming=StreamingSettings(interval_s=1e-9, busy_max=1.0, **changes))
 
 
 @asynccontextmanager

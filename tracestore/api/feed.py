@@ -39,24 +39,29 @@ class Feed(Generic[T]):
         self._render = render
         self._clock = clock
         self._interval_ns = int(settings.interval_s * 1e9)
+        self._rest = (1 - settings.busy_max) / settings.busy_max
         self._waiting_max = settings.waiting_max
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[Packets | _End] = asyncio.Queue()
         self._shown = 0  # counted in the thread of the query alone
         self._sent = 0  # counted in the event loop alone
-        self._due_ns = clock.monotonic_ns() + self._interval_ns
+        self._asked_ns = clock.monotonic_ns()
+        self._due_ns = self._asked_ns + self._interval_ns
 
     def is_due(self) -> bool:
         """Tell whether enough time has passed, and the client keeps up."""
         if self._shown - self._sent >= self._waiting_max:
             return False
-        return self._clock.monotonic_ns() > self._due_ns
+        self._asked_ns = self._clock.monotonic_ns()
+        return self._asked_ns > self._due_ns
 
     def show(self, partial: T) -> None:
         """Send what is new."""
         packets = self._render(partial)
         self._shown += 1
-        self._due_ns = self._clock.monotonic_ns() + self._interval_ns
+        now_ns = self._clock.monotonic_ns()
+        spent_ns = now_ns - self._asked_ns  # what it took to make it, too
+        self._due_ns = now_ns + max(self._interval_ns, int(self._rest * spent_ns))
         self._loop.call_soon_threadsafe(self._queue.put_nowait, packets)
 
     def end(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tracestore.api import grpc_health
 from tracestore.api.grpc_health import Health
+from tracestore.api.stream_metrics import MetricsStreams
 from tracestore.api.stream_search import SearchStream
 from tracestore.api.stream_tags import TagStreams
 from tracestore.api.streaming import StreamingCalls
@@ -29,7 +30,9 @@ def add_calls(
     """
     search = SearchStream(querier=querier, tenancy=tenancy)
     tags = TagStreams(querier=querier, tenancy=tenancy, cache=cache)
-    calls.add(STREAMING_QUERIER, {"Search": search.search} | tags.methods)
+    metrics = MetricsStreams(querier=querier, tenancy=tenancy)
+    methods = {"Search": search.search} | tags.methods | metrics.methods
+    calls.add(STREAMING_QUERIER, methods)
     health = Health(
         services=frozenset({STREAMING_QUERIER}),
         is_ready=lambda: supervisor.ready,

@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from tracestore.codec.search_json import (
     Json,
     attributes_json,
     double_json,
     encode_attributes,
-    encode_stats,
+    encode_metrics,
     stats_json,
 )
 from tracestore.codec.wire import encode_bytes, encode_double, encode_number, encode_text
 from tracestore.model.series import Exemplar, Grid, MetricsResult, Series
 from tracestore.model.times import MILLISECOND_NS
+
+PART_POINTS = 16384
+"""Samples of a series that come in one piece; some 300 KB."""
 
 _PARTIAL = 1
 _EXACT_MAX = 1 << 53
@@ -49,18 +55,56 @@ def render_instant_json(result: MetricsResult) -> bytes:
 
 def render_range_protobuf(result: MetricsResult) -> bytes:
     """Write ``tempopb.QueryRangeResponse``."""
-    samples = _Samples(_times_ms(result.grid), _encode_sample)
-    series = (encode_bytes(1, _encode_series(one, samples)) for one in result.series)
-    return b"".join(series) + _encode_rest(result)
+    series = encode_range(result, range(result.grid.count))
+    return b"".join(series) + encode_metrics(result.stats) + encode_status(result)
 
 
 def render_instant_protobuf(result: MetricsResult) -> bytes:
     """Write ``tempopb.QueryInstantResponse``."""
-    series = (
-        encode_bytes(1, encode_attributes(1, one.labels) + _encode_value(2, value))
-        for one, value in _instant(result)
+    series = encode_instant(result)
+    return b"".join(series) + encode_metrics(result.stats) + encode_status(result)
+
+
+def encode_range(result: MetricsResult, points: range) -> Iterator[bytes]:
+    """Write the field ``series`` of a range, as far as it lies in some of the points.
+
+    A very long series comes in several parts; one without a sample there in none, unless all
+    points are asked for.
+    """
+    is_whole = len(points) == result.grid.count
+    parts = [
+        range(first, min(first + PART_POINTS, points.stop))
+        for first in range(points.start, points.stop, PART_POINTS)
+    ]
+    times_ms = _times_ms(result.grid)
+    samples = [_Samples(times_ms[part.start : part.stop], _encode_sample) for part in parts]
+    for series in result.series:
+        for part, writer in zip(parts, samples, strict=True):
+            of_part = _in_part(series, part)
+            encoded = _encode_series(of_part, writer)
+            if is_whole or len(encoded) > len(encode_attributes(1, series.labels)):
+                yield encode_bytes(1, encoded)
+
+
+def _in_part(series: Series, part: range) -> Series:
+    first, last = np.searchsorted(series.points, (part.start, part.stop)).tolist()
+    return replace(
+        series,
+        points=series.points[first:last] - part.start,
+        values=series.values[first:last],
+        exemplars=tuple(one for one in series.exemplars if one.point in part),
     )
-    return b"".join(series) + _encode_rest(result)
+
+
+def encode_instant(result: MetricsResult) -> Iterator[bytes]:
+    """Write the field ``series`` of an instant answer."""
+    for one, value in _instant(result):
+        yield encode_bytes(1, encode_attributes(1, one.labels) + _encode_value(2, value))
+
+
+def encode_status(result: MetricsResult) -> bytes:
+    """Write the fields ``status`` and ``message``."""
+    return encode_number(3, _PARTIAL) + encode_text(4, result.message) if result.is_partial else b""
 
 
 def _instant(result: MetricsResult) -> list[tuple[Series, float]]:
@@ -164,8 +208,3 @@ def _encode_exemplar(exemplar: Exemplar) -> bytes:
 def _encode_value(field: int, value: float) -> bytes:
     """Write a double; nothing if it is zero, as proto3 does."""
     return encode_double(field, value) if value else b""
-
-
-def _encode_rest(result: MetricsResult) -> bytes:
-    partial = encode_number(3, _PARTIAL) + encode_text(4, result.message)
-    return encode_bytes(2, encode_stats(result.stats)) + (partial if result.is_partial else b"")

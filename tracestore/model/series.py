@@ -85,6 +85,9 @@ class MetricsResult:
     """What the answer lacks; empty if it is complete."""
     missing: tuple[str, ...] = ()
     """IDs of sources that could not be read; only where the caller takes a partial answer."""
+    settled_from: int = 0
+    """Values of this point and of later ones will not change; in the answer of a query that still
+    runs, this is more than 0."""
 
     @property
     def is_partial(self) -> bool:

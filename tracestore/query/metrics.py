@@ -139,11 +139,11 @@ class _Run:
             if not scan.source.is_live:
                 stats.total_blocks += 1
                 stats.total_block_bytes += scan.source.stored_bytes
-        for scan in scans:
+        for number, scan in enumerate(scans, 1):
             self._evaluate(scan)
             stats.completed_jobs += 1
-            if progress is not None and stats.completed_jobs < stats.total_jobs:
-                self._show(progress, missing)
+            if progress is not None and number < len(scans):
+                self._show(progress, missing, next_scan=scans[number])
         for whole in self._sources.wholes():
             before = stats.inspected_spans, stats.inspected_traces
             self._evaluate_whole(whole)
@@ -151,9 +151,28 @@ class _Run:
         stats.completed_jobs += bool(self._sources.joins)
         return self._result(missing)
 
-    def _show(self, progress: Progress[MetricsResult], missing: Sequence[str]) -> None:
-        if progress.is_due():
-            progress.show(replace(self._result(missing), stats=replace(self._stats)))
+    def _show(
+        self, progress: Progress[MetricsResult], missing: Sequence[str], *, next_scan: SourceScan
+    ) -> None:
+        if not progress.is_due():
+            return
+        try:
+            result = self._result(missing)
+        except LimitExceededError:  # the whole answer may still keep to it
+            result = MetricsResult(grid=self._params.grid, series=())
+        settled_from = self._settled_from(next_scan)
+        progress.show(replace(result, stats=replace(self._stats), settled_from=settled_from))
+
+    def _settled_from(self, next_scan: SourceScan) -> int:
+        """Find the first point that the sources from ``next_scan`` on add nothing to."""
+        grid = self._params.grid
+        is_open = self._sources.joins or any(
+            isinstance(query.function, nodes.Compare) for query in self._plan.queries
+        )
+        if is_open:  # any point may change until the end
+            return grid.count
+        point = -((grid.origin_ns - next_scan.source.end_ns) // grid.step_ns)
+        return min(max(point, 1), grid.count)
 
     # --- spans into series -------------------------------------------------------------------
 

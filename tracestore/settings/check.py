@@ -57,6 +57,7 @@ _MAY_BE_ZERO = frozenset(
         "query.max_compared_values",
     }
 )
+_SHARES = frozenset({"query.streaming.busy_max"})
 _SIGNED = frozenset({"storage.block.compression_level"})
 _NUMBER_MAX = 1 << 53
 _DURATION_MAX_S = 100 * 365 * 86400
@@ -111,6 +112,8 @@ def _wrong(path: str, value: object) -> str | None:
         return _wrong_url_path(str(value), empty=name == "http_api_prefix")
     if name in ("http_listen_port", "grpc_listen_port"):
         return None if _is_port(value) else "expected a port from 0 to 65535"
+    if path in _SHARES and isinstance(value, int | float) and not 0 < value <= 1:
+        return "expected a share above 0, up to 1"
     if isinstance(value, int | float) and not isinstance(value, bool) and path not in _SIGNED:
         if value < 0:
             return "expected no negative value"

@@ -237,6 +237,8 @@ class StreamingSettings:
     """Shortest time between two partial answers. Shorter: livelier, and more work for both ends."""
     packet_bytes_max: int = 1 * MIB
     """Largest message; an answer is cut into as many as it takes, one item at least in each."""
+    busy_max: float = 0.1
+    """Share of the time that may go into partial answers; long ones are made less often."""
     waiting_max: int = 2
     """Partial answers that may wait for a slow client; then none is made until it has taken one."""
 
