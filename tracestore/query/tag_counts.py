@@ -8,8 +8,9 @@ Source: TraceQL reference, 7.2, 7.4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,12 @@ from tracestore.model.tags import TagType, TagValue
 from tracestore.query.masks import Mask, mask_and, to_array
 from tracestore.query.parts import Ids, Lists, Numbers, Operand, Texts
 
+MERGED_BYTES_MIN = 1 << 20
+"""Text that may wait before what is there is merged."""
+
 Counts = npt.NDArray[np.int64]
+_OFFSET_BYTES = 4
+_NO_TEXTS = pa.array([], pa.string())
 
 TAG_TYPES = {
     ValueType.STRING: TagType.STRING,
@@ -67,8 +73,8 @@ class ValueCounts:
     def add(self, batch: Batch) -> None:
         """Add values of a source."""
         self._pending.append(batch)
-        self._pending_bytes += batch.texts.nbytes
-        if self._bytes_max and self._pending_bytes > self._bytes_max + self._merged_bytes:
+        self._pending_bytes += batch.texts.nbytes - _OFFSET_BYTES * len(batch.texts)
+        if self._pending_bytes > (self._bytes_max or MERGED_BYTES_MIN) + self._merged_bytes:
             self.batches()
 
     def batches(self) -> list[Batch]:
@@ -88,17 +94,53 @@ class ValueCounts:
 
     def ranked(self, limit: int = 0) -> tuple[TagValue, ...]:
         """List the values, most frequent first, ties by type and text; 0: all of them."""
-        types, texts, _ = _rank(self.batches())
-        stop = limit or len(texts)
-        return tuple(zip(types[:stop], texts[:stop].to_pylist(), strict=True))
+        batches = self.batches()
+        joined = _Joined(batches)
+        order = joined.rank(limit)
+        texts = joined.texts.take(pa.array(order)).to_pylist()
+        if len(batches) == 1:
+            return tuple(zip(repeat(batches[0].type), texts, strict=False))
+        types = [batch.type for batch in batches]
+        return tuple(zip([types[t] for t in joined.types[order].tolist()], texts, strict=True))
+
+
+class _Joined:
+    """The values of several types, one behind the other."""
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self._batches = batches
+        sizes = np.array([len(batch.texts) for batch in batches], np.int64)
+        self.types = np.repeat(np.arange(len(batches)), sizes)
+        self.texts = pa.concat_arrays([_NO_TEXTS, *(batch.texts for batch in batches)])
+        self.counts = np.concatenate([np.zeros(0, np.int64), *(one.counts for one in batches)])
+
+    def rank(self, limit: int) -> npt.NDArray[np.int64]:
+        """Find the first places in order: by frequency, then type and text; 0: all of them."""
+        places = np.arange(len(self.counts))
+        if 0 < limit < len(places):
+            least = np.partition(self.counts, -limit)[-limit]
+            places = np.flatnonzero(self.counts >= least)
+        taken = self.texts.take(pa.array(places))
+        table = pa.table({"n": self.counts[places], "type": self.types[places], "text": taken})
+        keys = [("n", "descending"), ("type", "ascending"), ("text", "ascending")]
+        order = pc.sort_indices(table, sort_keys=keys).to_numpy()
+        ranked: npt.NDArray[np.int64] = places[order[: limit or None]]
+        return ranked
+
+    def keep(self, places: npt.NDArray[np.int64]) -> list[Batch]:
+        """Leave out the values in other places."""
+        found = []
+        for number, batch in enumerate(self._batches):
+            kept = places[self.types[places] == number]
+            if len(kept):
+                texts = self.texts.take(pa.array(kept))
+                found.append(Batch(batch.type, texts, self.counts[kept]))
+        return found
 
 
 def _merge(batches: list[Batch]) -> Batch:
-    if len(batches) == 1:
-        texts, counts = batches[0].texts, batches[0].counts
-    else:
-        texts = pa.concat_arrays([batch.texts for batch in batches])
-        counts = np.concatenate([batch.counts for batch in batches])
+    texts = pa.concat_arrays([batch.texts for batch in batches])
+    counts = np.concatenate([batch.counts for batch in batches])
     codes = texts.dictionary_encode()
     summed = np.bincount(codes.indices.to_numpy(), counts, minlength=len(codes.dictionary))
     return Batch(batches[0].type, codes.dictionary, summed.astype(np.int64))
@@ -108,36 +150,18 @@ def _text_bytes(texts: pa.StringArray) -> int:
     return pc.sum(pc.binary_length(texts)).as_py() or 0
 
 
-def _rank(batches: list[Batch]) -> tuple[list[TagType], pa.StringArray, Counts]:
-    """Put the values of several types in order."""
-    sizes = np.array([len(batch.texts) for batch in batches], np.int64)
-    types = np.repeat(np.arange(len(batches)), sizes)
-    texts = pa.concat_arrays([pa.array([], pa.string()), *(batch.texts for batch in batches)])
-    counts = np.concatenate([np.zeros(0, np.int64), *(batch.counts for batch in batches)])
-    table = pa.table({"type": types, "text": texts, "count": counts})
-    keys = [("count", "descending"), ("type", "ascending"), ("text", "ascending")]
-    order = pc.sort_indices(table, sort_keys=keys)
-    names = [batch.type for batch in batches]
-    return [names[t] for t in types[order.to_numpy()]], texts.take(order), counts[order.to_numpy()]
-
-
 def _most_frequent(batches: list[Batch], bytes_max: int) -> list[Batch]:
-    """Cut behind the most frequent values whose texts fit."""
-    _, texts, _ = _rank(batches)
-    ends = np.cumsum(pc.binary_length(texts).to_numpy())
-    return first_values(batches, int(np.searchsorted(ends, bytes_max, side="right")))
+    """Cut behind the most frequent values whose texts fit; of ties those that came first stay."""
+    joined = _Joined(batches)
+    order = np.argsort(-joined.counts, kind="stable")
+    ends = np.cumsum(pc.binary_length(joined.texts).to_numpy()[order])
+    return joined.keep(np.sort(order[: np.searchsorted(ends, bytes_max, side="right")]))
 
 
 def first_values(batches: list[Batch], kept: int) -> list[Batch]:
-    """Keep the most frequent of some distinct values."""
-    types, texts, counts = _rank(batches)
-    of_kept = np.array(types[:kept])
-    found = []
-    for batch in batches:
-        rows = np.flatnonzero(of_kept == batch.type)
-        if len(rows):
-            found.append(Batch(batch.type, texts.take(pa.array(rows)), counts[rows]))
-    return found
+    """Keep the first of some distinct values in order."""
+    joined = _Joined(batches)
+    return joined.keep(joined.rank(0)[:kept])
 
 
 # --- columns -------------------------------------------------------------------------------------
