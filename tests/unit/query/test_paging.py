@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.naive_tables import naive_tables
-from support.otlp import request, span, trace_id
-from support.query import control, plan
+from support.otlp import EPOCH_NS, request, span, trace_id
+from support.query import StandingClock, control, plan
 
 from tracestore.errors import (
     CorruptionError,
@@ -21,8 +23,9 @@ from tracestore.errors import (
 )
 from tracestore.model.results import QueryStats, SearchResult, TraceCount, TraceSummary
 from tracestore.model.tables import Table
+from tracestore.model.times import MILLISECOND_NS
 from tracestore.query.control import QueryControl
-from tracestore.query.ordering import Cursor, Sort
+from tracestore.query.ordering import SEEN_MAX, Cursor, Sort
 from tracestore.query.search import SearchParams, search
 from tracestore.query.source import Chunk
 from tracestore.query.tables_source import TablesSource
@@ -65,7 +68,14 @@ def page(
         cursor=Cursor.decode(cursor, query=query, sort=sort) if cursor else None,
         **wanted,
     )
-    return search(sources, plan(query), params, control())
+    return search(sources, plan(query), params, asked_at(3_600_000))
+
+
+def asked_at(ms: int) -> QueryControl:
+    """Make the control of a query that is asked so long after the epoch of the tests."""
+    clock = StandingClock()
+    clock.at_ns = EPOCH_NS + ms * MILLISECOND_NS
+    return QueryControl(clock=clock)
 
 
 def key_of(trace: TraceSummary, sort: Sort) -> tuple[int, bytes]:
@@ -114,6 +124,54 @@ def test_data_that_arrives_between_pages_repeats_nothing() -> None:
     assert [t.trace_id[-1] for t in first.traces] == [6, 5, 4]
     assert [t.trace_id[-1] for t in second.traces] == [3, 2, 1]
     assert second.next_cursor == ""
+
+
+@pytest.mark.parametrize("sort", [one for one in Sort if one is not Sort.NEWEST])
+def test_a_trace_that_moves_to_a_page_before_comes_on_the_next(sort: Sort) -> None:
+    placed = [(n, 10 * n, n, False) for n in range(1, 7)]
+    first = page([source_of("a", placed)], sort, 2, count=True)
+    unseen = {1, 2, 3, 4, 5, 6} - {t.trace_id[-1] for t in first.traces}
+    shown = [t.trace_id[-1] for t in first.traces]
+    # spans that change all keys of a trace that was shown and of one that was not
+    late = [(n, 0, 200, True) for n in (max(unseen), shown[0])]
+
+    sources = [source_of("a", placed), source_of("b", late, first_id=50)]
+    cursor = first.next_cursor
+    while cursor:
+        result = page(sources, sort, 2, cursor, count=True)
+        shown += [t.trace_id[-1] for t in result.traces]
+        cursor = result.next_cursor
+
+    assert sorted(shown) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_trace_that_begins_after_the_first_page_does_not_keep_it_from_ending() -> None:
+    now_ms = 1000
+    asked = asked_at(now_ms)
+    params = SearchParams(limit=2, spans_per_span_set=1, sort=Sort.LONGEST, query=QUERY, count=True)
+    old = source_of("a", [(n, n, n, False) for n in range(1, 5)])
+    new = source_of("b", [(5, now_ms + 1, 9, False), (6, now_ms, 9, False)], first_id=50)
+    first = search([old], plan(QUERY), params, asked)
+
+    cursor = Cursor.decode(first.next_cursor, query=QUERY, sort=Sort.LONGEST)
+    second = search([old, new], plan(QUERY), replace(params, cursor=cursor), asked)
+
+    assert [t.trace_id[-1] for t in second.traces] == [6, 2]
+
+
+def test_a_cursor_forgets_the_first_of_very_many() -> None:
+    cursor = Cursor(sort=Sort.LONGEST, key=0, trace_id=b"")
+    for number in range(SEEN_MAX // 100 + 2):
+        cursor = cursor.following(number, [trace_id(100 * number + n) for n in range(100)])
+        read = Cursor.decode(cursor.encode(QUERY), query=QUERY, sort=Sort.LONGEST)
+        assert read == cursor
+
+    assert len(cursor.encode(QUERY)) < 7168
+    assert cursor.without_shown([trace_id(0), trace_id(100 * number)]).tolist() == [True, False]
+    assert not cursor.has_all_seen
+    ids = np.array([trace_id(5), trace_id(1 << 100)], "S16")
+    keys = np.array([number - 1, number], np.uint64)
+    assert cursor.to_show(keys, ids, np.zeros(2, np.uint64)).tolist() == [False, True]
 
 
 @pytest.mark.parametrize(
