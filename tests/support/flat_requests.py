@@ -57,6 +57,8 @@ def attributes_of(pairs: Any) -> dict[str, Any]:
 def _value(pair: KeyValue) -> Any:
     kind = pair.value.WhichOneof("value")
     value = getattr(pair.value, kind or "")
+    if kind == "array_value":
+        return [getattr(element, element.WhichOneof("value")) for element in value.values]
     return value if kind in ("string_value", "bytes_value") else (kind, value)
 
 

@@ -1,4 +1,4 @@
-"""The Zipkin receiver: spans in JSON or protobuf, ``POST`` to any path of its port.
+"""The Zipkin receiver: spans in JSON (version 2, 1) or protobuf, ``POST`` to any path of its port.
 
 Source: Zipkin API v2; wire contract, section 6.5.
 """
@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 
 from tracestore.api.errors import Refusal
 from tracestore.api.translating import METHODS, Translating, method_not_allowed, text
-from tracestore.codec.receivers import zipkin
+from tracestore.codec.receivers import zipkin, zipkin_v1
 from tracestore.services.distributor.service import Source
 
 ZIPKIN = Source(receiver="zipkin/zipkin_receiver", transport="http")
@@ -20,6 +20,10 @@ ZIPKIN_ROUTE = "zipkin_spans"
 """What dashboards call it."""
 
 PROTOBUF = "application/x-protobuf"
+THRIFT = "application/x-thrift"
+V1_PATH = "api/v1/spans"
+"""What a path has in it that is for spans of version 1; any other is for those of version 2."""
+
 _NOT_STORED = '"Internal Server Error"'
 _NOT_VALID = '"Bad Request"'
 
@@ -35,7 +39,13 @@ class ZipkinReceiver:
         if request.method != "POST":
             return method_not_allowed()
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        translate = zipkin.translate_protobuf if content_type == PROTOBUF else zipkin.translate_json
+        translate = zipkin.translate_json
+        if V1_PATH in request.url.path:
+            translate = zipkin_v1.translate_json
+            if content_type == THRIFT:
+                return text(400, "zipkin v1 in thrift is not supported, send JSON")
+        elif content_type == PROTOBUF:
+            translate = zipkin.translate_protobuf
         return await self.translating.take(
             request,
             partial(translate, received_ns=self.translating.rim.clock.now_ns()),

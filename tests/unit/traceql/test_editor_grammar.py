@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from support import npm
 from support.traceql_golden import GOLDEN, read_cases
 
 import traceql
 
 PACKAGES = ["@grafana/lezer-traceql@1.0.0", "@lezer/lr@1.4.2"]
 SCRIPT = Path(__file__).parents[2] / "support" / "lezer_errors.mjs"
-INSTALL_S_MAX = 90
-
 REFUSED_BY_TEMPO = {
     "{ .http.status = 200 } | count() > 3 && { .b }": "an aggregate is no operand of &&",
 }
@@ -33,18 +30,9 @@ def corpus() -> list[str]:
 @pytest.fixture(scope="module")
 def editor(request: pytest.FixtureRequest) -> Path:
     """Install the real package once. Where there is no npm the tests are skipped, but not in CI."""
-    directory: Path = request.config.cache.mkdir("lezer-traceql")
-    if not (directory / "node_modules" / ".package-lock.json").exists():  # written last
-        npm = shutil.which("npm") or "npm"
-        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", directory, *PACKAGES]
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_S_MAX)
-        except (OSError, subprocess.SubprocessError) as error:
-            if os.environ.get("CI") == "true":  # noqa: TID251 - tests may ask where they run
-                raise
-            pytest.skip(f"npm cannot install {PACKAGES[0]}: {error}")
-    shutil.copy(SCRIPT, directory)
-    return directory / SCRIPT.name
+    assert request.config.cache is not None
+    directory = npm.install(request.config.cache, "lezer-traceql", PACKAGES)
+    return npm.copy_script(directory, SCRIPT)
 
 
 @pytest.fixture(scope="module")

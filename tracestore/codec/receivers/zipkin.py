@@ -258,17 +258,35 @@ def _add_event(target: trace_pb2.Span, annotation: Annotation) -> None:
             event.name = found[1]
             event.dropped_attributes_count = int(found[3])
             add_attributes(event.attributes, attributes.items())
+    elif value.startswith('{"') and (named := _read_named_attributes(value)):
+        event.name, attributes = named
+        add_attributes(event.attributes, attributes.items())
 
 
 def _read_attributes(text: str) -> Mapping[str, Value] | None:
     """Read a JSON object of plain values; None if it is anything else."""
+    values = _read_json(text)
+    return values if _are_plain(values) else None
+
+
+def _read_named_attributes(text: str) -> tuple[str, Mapping[str, Value]] | None:
+    """Read ``{name: {key: value}}``, as OpenTelemetry SDKs write an event; None if it is not."""
+    named = _read_json(text)
+    if not isinstance(named, dict) or len(named) != 1:
+        return None
+    ((name, values),) = named.items()
+    return (name, values) if _are_plain(values) else None
+
+
+def _read_json(text: str) -> Any:
     try:
-        values: Any = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(values, dict) or not all(map(_is_plain, values.values())):
-        return None
-    return values
+
+
+def _are_plain(values: object) -> bool:
+    return isinstance(values, dict) and all(map(_is_plain, values.values()))
 
 
 def _is_plain(value: object) -> bool:

@@ -142,6 +142,9 @@ def test_what_a_collector_wrote_into_tags_is_read_back() -> None:
             {"timestamp": 1, "value": 'said|{"a":true}|0'},
             {"timestamp": 2, "value": "one|two|three"},
             {"timestamp": 3, "value": 'nested|{"a":[1]}|0'},
+            {"timestamp": 4, "value": '{"by an sdk": {"n": 1}}'},
+            {"timestamp": 5, "value": '{"no": "event"}'},
+            {"timestamp": 6, "value": '{"neither": {}, "this": {}}'},
         ],
     )
 
@@ -153,6 +156,9 @@ def test_what_a_collector_wrote_into_tags_is_read_back() -> None:
         (1000, "said", {"a": yes(True)}),
         (2000, "one|two|three", {}),
         (3000, 'nested|{"a":[1]}|0', {}),
+        (4000, "by an sdk", {"n": whole(1)}),
+        (5000, '{"no": "event"}', {}),
+        (6000, '{"neither": {}, "this": {}}', {}),
     ]
 
 
