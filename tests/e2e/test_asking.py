@@ -201,3 +201,38 @@ def test_a_killed_server_leaves_all_that_it_acknowledged(tmp_path: Path) -> None
 
     (trace,) = tracestore.open(data).search().traces
     assert trace.root_name == "GET /"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("tags",),
+        ("tags", "--scope", "span", "--query", "{ status = error }", "--output", "text"),
+        ("tags", "resource.service.name"),
+        ("tags", "service.name", "--limit", "2", "--output", "json"),
+        ("tags", "name", "--query", '{ resource.service.name = "bank" }', "--output", "ndjson"),
+        ("tags", 'span."http.status_code"', "--output", "text"),
+    ],
+)
+def test_names_and_values(argv: tuple[str, ...], store: tuple[Server, Path]) -> None:
+    server, data = store
+
+    of_server = output(*argv, "--server", server.api_url)
+
+    assert of_server.count("\n") >= 1
+    assert output(*argv, "--data", str(data)) == of_server
+
+
+def test_names_and_values_from_python(store: tuple[Server, Path]) -> None:
+    for target in (store[0].api_url, store[1]):
+        asked = tracestore.open(target)
+        assert asked.names(scope="instrumentation") == {"instrumentation": ["flavour"]}
+        bank = asked.values("name", query='{ resource.service.name = "bank" }')
+        assert bank == [("string", "charge")]
+
+
+def test_a_mistake_in_a_tag_is_drawn(store: tuple[Server, Path]) -> None:
+    done = run("tags", "a b", "--server", store[0].api_url)
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1:2] == ["a b"]

@@ -12,6 +12,7 @@ from tracestore.cli.failure import describe
 from tracestore.cli.query import run_query
 from tracestore.cli.running import FORCED_EXIT_CODE
 from tracestore.cli.serve import run_serve
+from tracestore.cli.tags import run_tags
 from tracestore.cli.trace import run_trace
 from tracestore.errors import TracestoreError
 from tracestore.version import package_version
@@ -22,6 +23,7 @@ usage: tracestore [command] [flags]
   serve    take traces and answer queries
   query    find traces with TraceQL, on a server or in a data directory
   trace    show a trace as a tree
+  tags     list attributes, or the values of one
   demo     serve, with the traffic of a simulated shop
   config   print the effective settings, each with its origin
 
@@ -34,6 +36,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "serve": run_serve,
     "query": run_query,
     "trace": run_trace,
+    "tags": run_tags,
     "demo": run_demo,
     "config": run_config,
 }

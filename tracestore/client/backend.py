@@ -31,6 +31,12 @@ class Backend(Protocol):
     def trace(self, trace_id: TraceId) -> bytes:
         """Get the body of ``/api/v2/traces/{id}``; an empty trace if it is not there."""
 
+    def names(self, parameters: Mapping[str, str]) -> bytes:
+        """Get the body of ``/api/v2/search/tags``."""
+
+    def values(self, tag: str, parameters: Mapping[str, str]) -> bytes:
+        """Get the body of ``/api/v2/search/tag/{identifier}/values``."""
+
 
 def warn_of_missing(name: str, blocks: Sequence[str]) -> None:
     """Say what a partial answer lacks, so that it never passes for complete."""

@@ -14,12 +14,15 @@ from pathlib import Path
 
 from traceql.errors import QueryError
 from tracestore.api.params import parse_search
+from tracestore.api.tag_answers import find_names, find_values
+from tracestore.api.tag_params import parse_names, parse_values
 from tracestore.api.wanted import text_of, wanted_of
 from tracestore.client.backend import warn_of_missing
 from tracestore.client.request import read_query
 from tracestore.client.wal_view import EMPTY, SegmentGoneError, WalView, read_wal
 from tracestore.clock import Clock, SystemClock
 from tracestore.codec.search_json import render_search_json
+from tracestore.codec.tags_json import render_names_v2_json, render_values_v2_json
 from tracestore.codec.trace_json import TraceAnswer, empty_trace, parse_trace, render_v2_json
 from tracestore.errors import InvalidRequestError, UnavailableError
 from tracestore.model.ids import SINGLE_TENANT, TraceId
@@ -45,7 +48,11 @@ ATTEMPTS = 8
 """Times that a snapshot is tried while a server flushes."""
 
 SETTINGS = QuerySettings(
-    max_result_limit=0, max_spans_per_span_set=SPANS_PER_SPAN_SET_MAX, max_duration_s=0.0
+    max_result_limit=0,
+    max_spans_per_span_set=SPANS_PER_SPAN_SET_MAX,
+    max_duration_s=0.0,
+    max_bytes_per_tag_values_query=0,
+    max_condition_groups_per_tag_query=0,
 )
 
 
@@ -72,8 +79,7 @@ class DirectoryBackend:
         return str(self._directory)
 
     def search(self, parameters: Mapping[str, str]) -> bytes:
-        now_s = self._clock.now_ns() // SECOND_NS
-        params = parse_search(parameters, SETTINGS, now_s=now_s)
+        params = parse_search(parameters, SETTINGS, now_s=self._now_s)
         text = text_of(params)
         try:
             plan = plan_search(read_query(text))
@@ -91,6 +97,20 @@ class DirectoryBackend:
             return render_v2_json(TraceAnswer(trace=empty_trace()))
         trace = parse_trace(found.otlp)
         return render_v2_json(TraceAnswer(trace=trace, inspected_bytes=found.inspected_bytes))
+
+    def names(self, parameters: Mapping[str, str]) -> bytes:
+        params = parse_names(parameters, SETTINGS, now_s=self._now_s, is_legacy=False)
+        found = find_names(self.sources(), params, SETTINGS, self._control())
+        return render_names_v2_json(found)
+
+    def values(self, tag: str, parameters: Mapping[str, str]) -> bytes:
+        params = parse_values(parameters, tag, SETTINGS, now_s=self._now_s, is_legacy=False)
+        found = find_values(self.sources(), params, SETTINGS, self._control(), cache=self._cache)
+        return render_values_v2_json(found)
+
+    @property
+    def _now_s(self) -> int:
+        return self._clock.now_ns() // SECOND_NS
 
     def _control(self) -> QueryControl:
         return QueryControl(clock=self._clock)

@@ -1,6 +1,6 @@
 """A server as a backend: its HTTP API through the standard library.
 
-Source: wire contract, sections 4, 7 and 8; the statuses are those of ``api/errors.py``.
+Source: wire contract, sections 4, 7, 8 and 9; the statuses are those of ``api/errors.py``.
 """
 
 from __future__ import annotations
@@ -54,6 +54,13 @@ class HttpBackend:
 
     def trace(self, trace_id: TraceId) -> bytes:
         return self._get(f"/api/v2/traces/{trace_id.hex()}")
+
+    def names(self, parameters: Mapping[str, str]) -> bytes:
+        return self._get(f"/api/v2/search/tags?{urllib.parse.urlencode(parameters)}")
+
+    def values(self, tag: str, parameters: Mapping[str, str]) -> bytes:
+        path = f"/api/v2/search/tag/{urllib.parse.quote(tag, safe='')}/values"
+        return self._get(f"{path}?{urllib.parse.urlencode(parameters)}")
 
     def _get(self, path: str) -> bytes:
         try:

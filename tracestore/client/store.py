@@ -11,6 +11,7 @@ from tracestore.client.backend import Backend
 from tracestore.client.found import Found, read_found
 from tracestore.client.http import HttpBackend
 from tracestore.client.request import SearchRequest
+from tracestore.client.tags import TagRequest, read_names, read_values, tag_text
 from tracestore.client.trace import Trace, read_trace
 from tracestore.client.window import Duration, Moment
 from tracestore.clock import Clock, SystemClock
@@ -99,6 +100,63 @@ class Store:
         if not is_sorted(found, request.sort):
             raise UnavailableError(f"{self.name} does not know sort")
         return found
+
+    def names(
+        self,
+        *,
+        scope: str | None = None,
+        query: str | None = None,
+        last: Duration | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        limit: int | None = None,
+    ) -> dict[str, list[str]]:
+        """List the names of attributes and intrinsics by scope.
+
+        Args:
+            scope: one of ``SCOPES``; None: all.
+            query: a filter; only names on spans that match it.
+            last, start, end: the window.
+            limit: names of a scope.
+
+        Raises: as ``search``.
+        """
+        return self.ask_names(
+            TagRequest(scope=scope, query=query, last=last, start=start, end=end, limit=limit)
+        )
+
+    def ask_names(self, request: TagRequest) -> dict[str, list[str]]:
+        """Ask exactly what a request says."""
+        content = self._backend.names(request.parameters(now_ns=self._clock.now_ns()))
+        return read_names(content, source=self.name)
+
+    def values(
+        self,
+        tag: str,
+        *,
+        query: str | None = None,
+        last: Duration | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        limit: int | None = None,
+    ) -> list[tuple[str, str]]:
+        """List the values of an attribute or intrinsic: type and text, most frequent first.
+
+        Args:
+            tag: as in TraceQL, ``resource.service.name``; a name without scope may be anywhere.
+            query: a filter; only values on spans that match it.
+            last, start, end: the window.
+            limit: values.
+
+        Raises: as ``search``.
+        """
+        request = TagRequest(query=query, last=last, start=start, end=end, limit=limit)
+        return self.ask_values(tag, request)
+
+    def ask_values(self, tag: str, request: TagRequest) -> list[tuple[str, str]]:
+        """Ask exactly what a request says."""
+        parameters = request.parameters(now_ns=self._clock.now_ns())
+        return read_values(self._backend.values(tag_text(tag), parameters), source=self.name)
 
     def trace(self, trace_id: str) -> Trace:
         """Get a whole trace.

@@ -86,7 +86,7 @@ def test_a_command_line_of_tempo_without_command_is_serve(
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["sreve"], "unknown command 'sreve', known are serve, query, trace, demo, "),
+        (["sreve"], "unknown command 'sreve', known are serve, query, trace, tags, demo, "),
         (["serve", "--config=none.yaml"], "cannot read config none.yaml: No such file"),
         (["-config.file=none.yaml"], "cannot read config none.yaml"),
         (["serve", "--target=querier"], "only the target all"),
