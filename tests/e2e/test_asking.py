@@ -101,9 +101,9 @@ def test_pages_in_any_order(sort: str, store: tuple[Server, Path]) -> None:
         pages = [one.search(query, sort=sort, limit=7, count=True, cursor=cursor) for one in stores]
         assert pages[0].traces == pages[1].traces
         assert pages[0].total == pages[1].total == whole.total
-        assert pages[0].next_cursor == pages[1].next_cursor
+        assert (pages[0].next_cursor is None) == (pages[1].next_cursor is None)
         shown += pages[0].traces
-        cursor = pages[0].next_cursor
+        cursor = pages[len(shown) % 2].next_cursor
     assert tuple(shown) == whole.traces
 
 
