@@ -8,6 +8,25 @@ from tracestore.kernel.frozen import FrozenSpans
 from tracestore.kernel.hashing import hash64
 from tracestore.kernel.limits import SCOPES, TRUNCATED, LimitedRequest, limit_request
 from tracestore.kernel.live_traces import Admission, LiveTraces
+from tracestore.kernel.measure import (
+    Sums,
+    count_groups,
+    extremes_of_groups,
+    extremes_of_runs,
+    number_by_first,
+    split_runs,
+    sum_groups,
+    sum_runs,
+)
+from tracestore.kernel.relations import (
+    mask_ancestors,
+    mask_children,
+    mask_descendants,
+    mask_parents,
+    mask_siblings,
+    parent_rows,
+)
+from tracestore.kernel.runs import count_marked, marked_runs, run_numbers, spread_runs
 
 __all__ = [
     "SCOPES",
@@ -19,11 +38,29 @@ __all__ = [
     "LiveTraces",
     "RequestCheck",
     "SpanBuilder",
+    "Sums",
     "arrange",
     "build_tables",
     "check",
     "compact_codes",
+    "count_groups",
+    "count_marked",
     "encode",
+    "extremes_of_groups",
+    "extremes_of_runs",
     "hash64",
     "limit_request",
+    "marked_runs",
+    "mask_ancestors",
+    "mask_children",
+    "mask_descendants",
+    "mask_parents",
+    "mask_siblings",
+    "number_by_first",
+    "parent_rows",
+    "run_numbers",
+    "split_runs",
+    "spread_runs",
+    "sum_groups",
+    "sum_runs",
 ]

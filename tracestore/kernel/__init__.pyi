@@ -1,7 +1,7 @@
 """What the compiled kernel offers. All functions release the GIL while they touch bytes."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -198,4 +198,119 @@ def compact_codes(
     Args:
         codes: (N,) -1 is null and stays so.
     Returns: (N,) new codes; (K,) the old code of each new one.
+    """
+
+# --- masks over the spans of a query: a byte a row ---------------------------------------------
+#
+# Spans lie in runs, one a trace: ``counts`` is (T,) the length of each, together all N rows. All of
+# these raise ValueError if lengths or numbers do not fit together. They cost about 1 ns a row.
+
+BoolArray = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int32]
+Values = npt.NDArray[Any]
+"""int32, int64 or float64, side by side."""
+
+def marked_runs(mask: BoolArray, counts: Counts) -> npt.NDArray[np.int64]:
+    """Find the runs with a marked row: (M,) their numbers, ascending."""
+
+def count_marked(mask: BoolArray, counts: Counts) -> npt.NDArray[np.int64]:
+    """Count the marked rows of each run: (T,)."""
+
+def spread_runs(kept: BoolArray, counts: Counts, rows: int) -> BoolArray:
+    """Mark all rows of the marked runs: (N,) mask. Args: kept: (T,) the runs."""
+
+def run_numbers(counts: Counts, rows: int) -> npt.NDArray[np.int32]:
+    """Number the rows by their run: (N,)."""
+
+def mask_descendants(mask: BoolArray, counts: Counts, left: Counts, right: Counts) -> BoolArray:
+    """Mark the spans below a marked one of their run.
+
+    Args:
+        left, right: (N,) nested-set numbers, ascending by left in each run; 0 behind them: outside
+            the tree.
+    """
+
+def mask_ancestors(mask: BoolArray, counts: Counts, left: Counts, right: Counts) -> BoolArray:
+    """Mark the spans above a marked one of their run."""
+
+def mask_children(mask: BoolArray, counts: Counts, left: Counts, parent: Counts) -> BoolArray:
+    """Mark the spans whose parent is a marked one of their run.
+
+    Args:
+        parent: (N,) left number of the parent; -1: a root, 0: outside the tree.
+    """
+
+def mask_parents(mask: BoolArray, counts: Counts, left: Counts, parent: Counts) -> BoolArray:
+    """Mark the spans of which a marked one of their run is a child."""
+
+def mask_siblings(mask: BoolArray, counts: Counts, left: Counts, parent: Counts) -> BoolArray:
+    """Mark the spans beside a marked one of their run: of the same parent, or among the roots."""
+
+def parent_rows(counts: Counts, left: Counts, parent: Counts) -> npt.NDArray[np.int32]:
+    """Find the row of each span's parent: (N,), -1 where there is none."""
+
+class Sums:
+    """Counts and sums of some groups: each (G,). ``ints`` wrap at 64 bits, ``floats`` do not."""
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]: ...
+    @property
+    def ints(self) -> npt.NDArray[np.int64]:
+        """Of floats 0."""
+    @property
+    def floats(self) -> npt.NDArray[np.float64]:
+        """Of ints the exact sum, rounded once; of floats added in the order of the rows."""
+
+def sum_runs(values: Values, mask: BoolArray | None, counts: Counts) -> Sums:
+    """Sum the marked values of each run. Args: mask: None: all rows."""
+
+def sum_groups(
+    values: Values, mask: BoolArray | None, group: npt.NDArray[np.int32], groups: int
+) -> Sums:
+    """Sum the marked values of each group. Args: group: (N,) of each row, 0 to ``groups`` - 1."""
+
+def count_groups(
+    mask: BoolArray | None, group: npt.NDArray[np.int32], groups: int
+) -> npt.NDArray[np.int64]:
+    """Count the marked rows of each group: (groups,)."""
+
+def extremes_of_runs(
+    values: Values, mask: BoolArray | None, counts: Counts, is_largest: bool
+) -> Values:
+    """Find the smallest or largest marked value of each run; NaN or 0 where there is none.
+
+    NaN is passed over; of equal values the first stays.
+    """
+
+def extremes_of_groups(
+    values: Values,
+    mask: BoolArray | None,
+    group: npt.NDArray[np.int32],
+    groups: int,
+    is_largest: bool,
+) -> Values:
+    """Find the smallest or largest marked value of each group, as ``extremes_of_runs`` does."""
+
+def split_runs(
+    counts: Counts, rows: npt.NDArray[np.int64] | None, codes: npt.NDArray[np.signedinteger]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Number the pairs of run and code in the order in which they first occur.
+
+    Args:
+        rows: (M,) the rows that count, ascending; None: all.
+        codes: (M,) of each, int32 or int64, not negative; memory is 4 B for each up to the largest.
+
+    Returns: (N,) the number of each row, 0 for those that do not count; (K,) where each number
+        occurs first among the M.
+    """
+
+def number_by_first(
+    keys: npt.NDArray[np.int64], size: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Number distinct keys in the order in which they first occur.
+
+    Args:
+        keys: (M,) 0 to ``size`` - 1.
+
+    Returns: (M,) numbers without gaps, and where each number occurs first.
     """

@@ -129,9 +129,7 @@ def evaluate(scan: SourceScan, plan: SearchPlan, window: TimeRange | None) -> Ma
         if mask is not False or chunk_scan.has_read:
             stats.inspected_spans += chunk.spans
             stats.inspected_traces += chunk.traces
-        rows = matched_traces(
-            mask, traces.first_span[part] - chunk.first_span, traces.span_count[part]
-        )
+        rows = matched_traces(mask, chunk_scan.span_counts)
         if len(rows):
             found.append(rows + chunk.first_trace)
             packed[chunk.index] = mask if isinstance(mask, bool) else pack(mask)

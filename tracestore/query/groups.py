@@ -12,15 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tracestore.query.masks import BoolArray, Mask, count_before, mask_and, settle, to_array
+from tracestore import kernel
+from tracestore.query.masks import BoolArray, Mask, mask_and, settle, to_array
 from tracestore.query.numbering import Codes, number_by_first
 from tracestore.query.parts import Operand
 
 Ints = npt.NDArray[np.signedinteger]
+Values = npt.NDArray[Any]
 SpansetAttribute = tuple[str, Operand]
 """A name, and its value for each group."""
 
@@ -37,20 +40,20 @@ class Groups:
     def __init__(
         self,
         count: int,
-        of_span: Callable[[], Ints],
+        of_span: Callable[[], npt.NDArray[np.int32]],
         attributes: tuple[SpansetAttribute, ...] = (),
     ) -> None:
         """Take what is known.
 
         Args:
-            of_span: gives (N,) the group of each span, of the marked ones at least.
+            of_span: gives (N,) the group of each span; of those that are not marked any of them.
         """
         self.count = count
         self.attributes = attributes
         self._of_span = of_span
 
     @cached_property
-    def of_span(self) -> Ints:
+    def of_span(self) -> npt.NDArray[np.int32]:
         """(N,) the group of each span; of a span in no spanset it means nothing."""
         return self._of_span()
 
@@ -62,6 +65,23 @@ class Groups:
         rows = np.flatnonzero(to_array(mask, len(self.of_span)))
         found[self.of_span.take(rows)] = True
         return found
+
+    def sizes(self, mask: Mask) -> npt.NDArray[np.int64]:
+        """Count the marked spans of each group: (count,)."""
+        if mask is False:
+            return np.zeros(self.count, np.int64)
+        return kernel.count_groups(_marks(mask), self.of_span, self.count)
+
+    def sums(self, values: Values, mask: Mask) -> kernel.Sums:
+        """Sum the marked ones of (N,) values group by group."""
+        return kernel.sum_groups(_dense(values), _marks(mask), self.of_span, self.count)
+
+    def extremes(self, values: Values, mask: Mask, *, is_largest: bool) -> Values:
+        """Find the smallest or largest marked value of each group; arbitrary without one."""
+        marks = _marks(mask)
+        return kernel.extremes_of_groups(
+            _dense(values), marks, self.of_span, self.count, is_largest
+        )
 
     def saying(self, attributes: tuple[SpansetAttribute, ...]) -> Groups:
         """Make the same groups with other attributes."""
@@ -82,24 +102,22 @@ class Groups:
 
         Returns: the new groups with the old attributes, and a place among ``rows`` of each.
         """
-        is_all = len(rows) == len(self.of_span)
-        of_row = self.of_span if is_all else self.of_span.take(rows)
-        keys = of_row.astype(np.int64)
+        keys = self.of_span.take(rows).astype(np.int64)
         keys *= int(codes.max(initial=0)) + 1
         keys += codes
         number, first = number_by_first(keys)
         before = self.of_span[rows[first]]
-        if self.is_split:
-            order = np.argsort(before, kind="stable")
-            rank = np.empty(len(order), np.int32)
-            rank[order] = np.arange(len(order), dtype=np.int32)
-            number, first, before = rank[number], first[order], before[order]
+        order = np.argsort(before, kind="stable")
+        rank = np.empty(len(order), np.int32)
+        rank[order] = np.arange(len(order), dtype=np.int32)
+        of_span = np.zeros(len(self.of_span), np.int32)
+        of_span[rows] = rank[number]
+        return self._parted(of_span, before[order]), first[order]
+
+    def _parted(self, of_span: npt.NDArray[np.int32], before: Ints) -> Groups:
+        """Make parts of these groups. Args: before: (K,) of which group each is a part."""
         attributes = tuple((name, value.spread(before)) for name, value in self.attributes)
-        of_span = number
-        if not is_all:
-            of_span = np.zeros(len(self.of_span), np.int32)
-            of_span[rows] = number
-        return Groups(len(first), lambda: of_span, attributes), first
+        return Groups(len(before), lambda: of_span, attributes)
 
 
 class TraceGroups(Groups):
@@ -108,26 +126,47 @@ class TraceGroups(Groups):
     is_split = False
 
     def __init__(
-        self,
-        first_span: npt.NDArray[np.int64],
-        span_count: npt.NDArray[np.int32],
-        of_span: Callable[[], Ints],
-        attributes: tuple[SpansetAttribute, ...] = (),
+        self, span_count: npt.NDArray[np.int32], attributes: tuple[SpansetAttribute, ...] = ()
     ) -> None:
-        """Take (T,) where each trace begins among the spans, ascending, and its spans."""
-        super().__init__(len(first_span), of_span, attributes)
-        self.first_span = first_span
+        """Take (T,) the spans of each trace, which lie one trace after the other."""
+        self._spans = int(span_count.sum(dtype=np.int64))
+        super().__init__(
+            len(span_count), lambda: kernel.run_numbers(span_count, self._spans), attributes
+        )
         self.span_count = span_count
 
     def marked(self, mask: Mask) -> BoolArray:
         if isinstance(mask, bool):
             return np.full(self.count, mask)
         found = np.zeros(self.count, np.bool_)
-        found[matched_traces(mask, self.first_span, self.span_count)] = True
+        found[kernel.marked_runs(mask, self.span_count)] = True
         return found
 
+    def sizes(self, mask: Mask) -> npt.NDArray[np.int64]:
+        if isinstance(mask, bool):
+            return self.span_count.astype(np.int64) * mask
+        return kernel.count_marked(mask, self.span_count)
+
+    def sums(self, values: Values, mask: Mask) -> kernel.Sums:
+        return kernel.sum_runs(_dense(values), _marks(mask), self.span_count)
+
+    def extremes(self, values: Values, mask: Mask, *, is_largest: bool) -> Values:
+        return kernel.extremes_of_runs(_dense(values), _marks(mask), self.span_count, is_largest)
+
     def saying(self, attributes: tuple[SpansetAttribute, ...]) -> TraceGroups:
-        return TraceGroups(self.first_span, self.span_count, lambda: self.of_span, attributes)
+        return TraceGroups(self.span_count, attributes)
+
+    def keep(self, mask: Mask, kept: BoolArray) -> Mask:
+        if kept.all():
+            return mask
+        if not kept.any():
+            return False
+        return settle(mask_and(mask, kernel.spread_runs(kept, self.span_count, self._spans)))
+
+    def split(self, rows: npt.NDArray[np.int64], codes: Codes) -> tuple[Groups, Ints]:
+        some = None if len(rows) == self._spans else rows
+        of_span, first = kernel.split_runs(self.span_count, some, codes)
+        return self._parted(of_span, self.of_span[rows[first]]), first
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,22 +184,26 @@ class Spansets:
         return np.flatnonzero(self.marked)
 
 
-def matched_traces(
-    mask: Mask, first_span: npt.NDArray[np.int64], span_count: npt.NDArray[np.int32]
-) -> npt.NDArray[np.int64]:
+def matched_traces(mask: Mask, span_count: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """Find the traces with a marked span.
 
     Args:
         mask: (N,) spans of a chunk.
-        first_span: (T,) where each trace begins among them, ascending.
-        span_count: (T,) spans of each.
+        span_count: (T,) spans of each trace; they lie one trace after the other.
 
     Returns: rows among the T, ascending.
     """
     if isinstance(mask, bool):
         return np.flatnonzero(span_count > 0) if mask else np.empty(0, np.int64)
-    if np.count_nonzero(mask) * 64 < len(mask) or len(first_span) == 0:
-        rows = np.searchsorted(first_span, np.flatnonzero(mask), side="right") - 1
-        return np.compress(np.diff(rows, prepend=-1) > 0, rows)
-    before = count_before(mask, np.append(first_span, first_span[-1] + span_count[-1]))
-    return np.flatnonzero(before[1:] > before[:-1])
+    return kernel.marked_runs(mask, span_count)
+
+
+def _marks(mask: Mask) -> BoolArray | None:
+    """Write a mask as the kernel takes it, where some span is marked."""
+    assert mask is not False
+    return None if mask is True else mask
+
+
+def _dense(values: Values) -> Values:
+    """Make values lie side by side: those of a constant are one."""
+    return np.ascontiguousarray(values)

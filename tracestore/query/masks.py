@@ -51,26 +51,6 @@ def unpack(bits: npt.NDArray[np.uint8], begin: int, rows: int) -> BoolArray:
     return found[begin - 8 * first : end - 8 * first]
 
 
-def count_before(mask: BoolArray, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Count the marked rows before each of some places.
-
-    Cost: a bit a row and some steps a place; a running sum over all rows takes several times as
-    long where places are few.
-
-    Source: rank over a bit vector, Jacobson 1989.
-    """
-    packed = pack(mask)
-    words = np.zeros(len(mask) // 64 + 1, "<u8")  # one bit more, for the place behind all rows
-    words.view(np.uint8)[: len(packed)] = packed
-    counts = np.bitwise_count(words).astype(np.int64)
-    before = np.cumsum(counts) - counts
-    word = places >> 6
-    lower = (np.uint64(1) << (places & 63).astype(np.uint64)) - np.uint64(1)
-    found: npt.NDArray[np.int64] = before.take(word)
-    found += np.bitwise_count(words.take(word) & lower)
-    return found
-
-
 def settle(mask: Mask) -> Mask:
     """Turn an array that marks all rows or none into a constant. Cost: one early-out scan."""
     if isinstance(mask, bool):

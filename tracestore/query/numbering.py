@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from traceql.values import ValueType
+from tracestore import kernel
 from tracestore.query.masks import to_array
 from tracestore.query.parts import Ids, Lists, Numbers, Operand, Part, Texts
 
@@ -56,14 +57,7 @@ def number_by_first(keys: Codes) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.
     if largest >= _DENSE_FACTOR * len(keys) + 1024:
         _, keys = np.unique(keys, return_inverse=True)
         largest = int(keys.max(initial=-1))
-    rows = np.arange(len(keys), dtype=np.int32)
-    first = np.empty(largest + 1, np.int32)  # only places of keys are looked at
-    first[keys[::-1]] = rows[::-1]
-    first_of_key = first.take(keys)
-    is_first = first_of_key == rows
-    number = np.cumsum(is_first, dtype=np.int32)
-    number -= 1
-    return number.take(first_of_key), np.flatnonzero(is_first)
+    return kernel.number_by_first(keys.astype(np.int64, copy=False), largest + 1)
 
 
 def _closer(keys: Codes) -> Codes:

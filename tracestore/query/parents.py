@@ -13,48 +13,25 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tracestore import kernel
 from tracestore.query.columns import numbers
 from tracestore.query.expressions import Condition, Expression
 from tracestore.query.masks import Mask, mask_and, take
-from tracestore.query.parts import Domain, IntArray, Operand
+from tracestore.query.parts import Domain, Operand
 from tracestore.query.scan import ChunkScan
 
 _GATHER_COST = 8
 
 
-def parent_rows(
-    left: IntArray, parent: IntArray, first_span: IntArray, span_count: IntArray
-) -> npt.NDArray[np.int64]:
-    """Find the row of each span's parent.
-
-    Args:
-        left: (N,) nested-set left of spans that lie by trace; 0: not reachable from a root.
-        parent: (N,) left of the parent; below 1: none.
-        first_span: (T,) first row of each trace, ascending.
-        span_count: (T,) spans of each.
-
-    Returns: (N,) rows, -1 where there is no parent.
-    Cost: O(N); lefts of a trace of n spans are below 2n + 1, so a table of 2N + T finds them.
-    """
-    place = 2 * first_span.astype(np.int64) + np.arange(len(first_span))
-    begin = np.repeat(place, span_count)
-    row_of_left = np.full(2 * len(left) + len(first_span), -1, np.int64)
-    row_of_left[begin + left] = np.arange(len(left))
-    row_of_left[place] = -1
-    found: npt.NDArray[np.int64] = row_of_left[begin + np.maximum(parent, 0)]
-    return found
-
-
-def _parents(scan: ChunkScan) -> npt.NDArray[np.int64]:
+def _parents(scan: ChunkScan) -> npt.NDArray[np.int32]:
+    """Find the row of each span's parent, -1 where there is none."""
     if "parents" not in scan.memo:
-        traces, part = scan.of_source.traces, scan.trace_slice
-        scan.memo["parents"] = parent_rows(
+        scan.memo["parents"] = kernel.parent_rows(
+            scan.span_counts,
             numbers(scan.column(Domain.SPAN, "nested_left")),
             numbers(scan.column(Domain.SPAN, "nested_parent")),
-            traces.first_span[part] - scan.chunk.first_span,
-            traces.span_count[part],
         )
-    found: npt.NDArray[np.int64] = scan.memo["parents"]
+    found: npt.NDArray[np.int32] = scan.memo["parents"]
     return found
 
 

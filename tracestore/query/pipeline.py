@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from traceql import nodes
-from traceql.operators import STRUCTURE, Operator, Relation, Structure
+from traceql.operators import STRUCTURE, Operator, Structure
 from traceql.render import render
 from tracestore.errors import InvalidRequestError
 from tracestore.query.aggregates import aggregate, count_spans
@@ -30,15 +31,7 @@ from tracestore.query.parts import Domain, Operand
 from tracestore.query.plan import SearchPlan, scalar_pipes
 from tracestore.query.predicates import mask_operands
 from tracestore.query.scan import ChunkScan, SourceScan
-from tracestore.query.structure import (
-    Forest,
-    families,
-    last_rows,
-    own_numbers,
-    parent_numbers,
-    regroup,
-    relate,
-)
+from tracestore.query.structure import Forest, regroup, relate
 
 _RARE = 64
 """If one of so many spans matches a filter, all filters may well match in no trace of a chunk."""
@@ -105,9 +98,7 @@ class BoundPipeline:
 
 def trace_groups(scan: ChunkScan) -> TraceGroups:
     """Make one spanset of each trace of a chunk."""
-    part, traces = scan.trace_slice, scan.of_source.traces
-    first_span = traces.first_span[part] - scan.chunk.first_span
-    return TraceGroups(first_span, traces.span_count[part], lambda: scan.index(Domain.TRACE))
+    return TraceGroups(scan.span_counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +116,7 @@ class _Run:
         self._scan = scan
         self._bound = bound
         self._masks: dict[Condition, Mask] = {}
-        self._forests: dict[Relation, Forest] = {}
+        self._forest = Forest(scan.span_counts, self._numbers)
 
     def has_required(self, groups: TraceGroups) -> bool:
         """Tell whether some trace matches what every trace must; reads no more than needed."""
@@ -203,10 +194,10 @@ class _Run:
             return right
         spans = self._scan.chunk.spans
         left, right = to_array(left, spans), to_array(right, spans)
-        forest = self._forest(structure.relation)
         if not groups.is_split:
-            return settle(relate(structure, forest, left, right))
-        forest, rows = regroup(forest, groups.of_span, np.flatnonzero(left | right))
+            return settle(relate(structure, self._forest, left, right))
+        members = np.flatnonzero(left | right)
+        forest, rows = regroup(self._forest, groups.of_span, groups.count, members)
         found = np.zeros(spans, np.bool_)
         found[rows] = relate(structure, forest, left[rows], right[rows])
         return settle(found)
@@ -226,32 +217,9 @@ class _Run:
                 )
         return made.marked
 
-    def _forest(self, relation: Relation) -> Forest:
-        """Read what a relation needs of the tree."""
-        if relation not in self._forests:
-            match relation:
-                case Relation.PARENT | Relation.CHILD:
-                    base = self._base()
-                    forest = Forest(
-                        own=own_numbers(self._numbers("nested_left"), base),
-                        parent=parent_numbers(self._numbers("nested_parent"), base),
-                    )
-                case Relation.SIBLING:
-                    family = families(self._numbers("nested_parent"), self._base())
-                    forest = Forest(family=family)
-                case _:
-                    left, right = self._numbers("nested_left"), self._numbers("nested_right")
-                    forest = Forest(last_row=last_rows(left, right))
-            self._forests[relation] = forest
-        return self._forests[relation]
-
-    def _numbers(self, column: str) -> np.ndarray[tuple[int, ...], np.dtype[np.signedinteger]]:
-        return numbers(self._scan.column(Domain.SPAN, column))
-
-    def _base(self) -> np.ndarray[tuple[int, ...], np.dtype[np.signedinteger]]:
-        traces, part = self._scan.of_source.traces, self._scan.trace_slice
-        first = (traces.first_span[part] - self._scan.chunk.first_span).astype(np.int32)
-        return np.repeat(2 * first, traces.span_count[part])
+    def _numbers(self, column: str) -> npt.NDArray[np.int32]:
+        found: npt.NDArray[np.int32] = numbers(self._scan.column(Domain.SPAN, column))
+        return found
 
     # --- groups and scalars ------------------------------------------------------------------
 
@@ -318,15 +286,10 @@ class _Run:
         return value
 
     def _aggregate(self, node: nodes.Aggregate, given: Spansets) -> Operand:
-        groups = given.groups
-        rows = None if given.marked is True else given.rows
-        group = groups.of_span if rows is None else groups.of_span[rows]
         if node.operand is None:
-            return count_spans(group, groups.count)
-        value = self._value(self._bound.expression(node))
-        if rows is not None or value.domain != Domain.SPAN:
-            value = _Value(self._at(value, given.rows), Domain.SPAN)
-        return aggregate(node.function, value.operand, group, groups.count)
+            return count_spans(given.groups, given.marked)
+        value = self._scan.operand(self._bound.expression(node), Domain.SPAN)
+        return aggregate(node.function, value, given.groups, given.marked)
 
 
 def _is_pipeline(node: _Side) -> bool:

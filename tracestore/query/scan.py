@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tracestore import kernel
 from tracestore.codec.filters import BlockFilters
 from tracestore.model.results import QueryStats
 from tracestore.model.tables import Table
@@ -205,6 +206,11 @@ class ChunkScan:
         return self._owned[domain]
 
     @property
+    def span_counts(self) -> npt.NDArray[np.int32]:
+        """(T,) the spans of each trace of the chunk; they lie one trace after the other."""
+        return self.of_source.traces.span_count[self.trace_slice]
+
+    @property
     def trace_slice(self) -> slice:
         """Rows of the source's traces that are in this chunk."""
         return slice(self.chunk.first_trace, self.chunk.first_trace + self.chunk.traces)
@@ -215,8 +221,7 @@ class ChunkScan:
             if domain == Domain.CONSTANT:
                 self._index[domain] = np.zeros(self.chunk.spans, np.int32)
             elif domain == Domain.TRACE:
-                counts = self.of_source.traces.span_count[self.trace_slice]
-                self._index[domain] = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+                self._index[domain] = kernel.run_numbers(self.span_counts, self.chunk.spans)
             else:
                 name = "resource" if domain == Domain.RESOURCE else "scope"
                 self._index[domain] = numbers(self.column(Domain.SPAN, name))

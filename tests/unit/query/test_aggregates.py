@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from traceql.nodes import AggregateFunction
 from traceql.values import ValueType
 from tracestore.query.aggregates import aggregate, count_spans
+from tracestore.query.groups import Groups, TraceGroups
+from tracestore.query.masks import Mask, settle
 from tracestore.query.parts import Numbers, Operand
 from tracestore.query.spansets import value_at
 
@@ -24,8 +26,15 @@ typed = st.one_of(
     st.tuples(st.just(ValueType.FLOAT), st.integers(-20, 20).map(lambda n: n / 2)),
     st.tuples(st.just(ValueType.DURATION), st.integers(-20, 20)),
 )
-spans = st.lists(st.tuples(st.integers(0, GROUPS - 1), typed), min_size=1, max_size=25)
+spans = st.lists(
+    st.tuples(st.integers(0, GROUPS - 1), st.booleans(), typed), min_size=1, max_size=25
+)
 Typed = tuple[ValueType, Any]
+
+
+def groups_of(numbers: list[int], count: int) -> Groups:
+    """Make groups of the number of each span."""
+    return Groups(count, lambda: np.array(numbers, np.int32))
 
 
 def operand_of(values: list[Typed | None]) -> Operand:
@@ -64,23 +73,44 @@ def found_in(operand: Operand, group: int) -> Typed | None:
 
 
 @pytest.mark.parametrize("function", [f for f in AggregateFunction if f != "count"])
+@pytest.mark.parametrize("are_traces", [False, True], ids=["groups", "traces"])
 @given(given_spans=spans)
 def test_aggregates_agree_with_the_loop(
-    function: AggregateFunction, given_spans: list[tuple[int, Typed | None]]
+    function: AggregateFunction,
+    are_traces: bool,
+    given_spans: list[tuple[int, bool, Typed | None]],
 ) -> None:
-    group = np.array([one for one, _ in given_spans])
+    if are_traces:
+        given_spans = sorted(given_spans, key=lambda span: span[0])
+    numbers = [one for one, _, _ in given_spans]
+    counts = np.bincount(numbers, minlength=GROUPS).astype(np.int32)
+    groups = TraceGroups(counts) if are_traces else groups_of(numbers, GROUPS)
+    marked = settle(np.array([is_marked for _, is_marked, _ in given_spans]))
 
-    found = aggregate(function, operand_of([v for _, v in given_spans]), group, GROUPS)
+    found = aggregate(function, operand_of([v for _, _, v in given_spans]), groups, marked)
 
     for number in range(GROUPS):
-        values = [v for one, v in given_spans if one == number and v is not None]
+        values = [v for one, is_in, v in given_spans if one == number and is_in and v is not None]
         assert found_in(found, number) == expected(function, values)
 
 
-def test_spans_are_counted_in_groups_without_any_too() -> None:
-    counts = count_spans(np.array([2, 0, 2]), 4)
+@pytest.mark.parametrize(
+    "groups", [groups_of([0, 0, 2], 4), TraceGroups(np.array([2, 0, 1, 0], np.int32))]
+)
+@pytest.mark.parametrize(
+    ("marked", "expected"),
+    [
+        (True, [2, 0, 1, 0]),
+        (False, [0, 0, 0, 0]),
+        (np.array([False, True, True]), [1, 0, 1, 0]),
+    ],
+)
+def test_spans_are_counted_in_groups_without_any_too(
+    groups: Groups, marked: Mask, expected: list[int]
+) -> None:
+    counts = count_spans(groups, marked)
 
-    assert [value_at(counts, group) for group in range(4)] == [1, 0, 2, 0]
+    assert [value_at(counts, group) for group in range(4)] == expected
 
 
 def floats(*values: float) -> Operand:
@@ -92,9 +122,9 @@ def ints(*values: int) -> Operand:
 
 
 def test_nan_is_neither_smallest_nor_largest_unless_it_is_alone() -> None:
-    group = np.array([0, 0, 1])
+    group = groups_of([0, 0, 1], 2)
 
-    found = aggregate(AggregateFunction.MIN, floats(math.nan, 2.0, math.nan), group, 2)
+    found = aggregate(AggregateFunction.MIN, floats(math.nan, 2.0, math.nan), group, True)
 
     assert value_at(found, 0) == 2.0
     assert math.isnan(found.parts[0].values[1])  # type: ignore[union-attr]  # numbers
@@ -102,10 +132,12 @@ def test_nan_is_neither_smallest_nor_largest_unless_it_is_alone() -> None:
 
 def test_a_sum_of_ints_wraps_and_their_average_does_not() -> None:
     largest = 2**63 - 1
-    group = np.zeros(2, np.int64)
+    group = groups_of([0, 0], 1)
 
-    total = aggregate(AggregateFunction.SUM, ints(largest, 1), group, 1)
-    average = aggregate(AggregateFunction.AVG, ints(largest, largest), group, 1)
+    total = aggregate(AggregateFunction.SUM, ints(largest, 1), group, True)
+    average = aggregate(AggregateFunction.AVG, ints(largest, largest), group, True)
+    negative = aggregate(AggregateFunction.AVG, ints(-largest, -largest), group, True)
 
     assert value_at(total, 0) == -(2**63)
     assert value_at(average, 0) == 2.0**63
+    assert value_at(negative, 0) == -(2.0**63)

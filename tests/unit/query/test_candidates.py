@@ -27,9 +27,8 @@ def test_traces_with_a_marked_span_are_found(counts: list[int], data: st.DataObj
     total = sum(counts)
     marked = data.draw(st.sets(st.integers(0, total - 1), max_size=5))
     mask = np.isin(np.arange(total), list(marked))
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
     owner = np.repeat(np.arange(len(counts)), counts)
 
-    found = matched_traces(mask, first, np.array(counts, np.int32))
+    found = matched_traces(mask, np.array(counts, np.int32))
 
     assert found.tolist() == sorted({int(owner[row]) for row in marked})

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from support.filter_rows import matched_names, shown_values
 from support.naive_tables import naive_tables
 from support.otlp import request_of, resource_spans, scope_spans, span
 
-from tracestore.query.parents import parent_rows
 from tracestore.query.tables_source import TablesSource
 
 
@@ -59,12 +57,3 @@ def test_a_span_without_a_parent_has_no_value_of_it(source: TablesSource) -> Non
     found = dict(zip(names, shown_values(source, "parent.n"), strict=True))
 
     assert found == {"root": None, "child": 1, "grandchild": 2, "lost": None, "lost too": None}
-
-
-def test_parents_are_rows_of_the_same_trace() -> None:
-    left = np.array([1, 2, 4, 0, 1, 2], np.int32)
-    parent = np.array([-1, 1, 1, 0, -1, 1], np.int32)
-
-    rows = parent_rows(left, parent, np.array([0, 4]), np.array([4, 2]))
-
-    assert rows.tolist() == [-1, 0, 0, -1, -1, 4]

@@ -10,15 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traceql.operators import STRUCTURE, Operator, Relation
-from tracestore.query.structure import (
-    Forest,
-    families,
-    last_rows,
-    own_numbers,
-    parent_numbers,
-    regroup,
-    relate,
-)
+from tracestore.query.structure import Forest, regroup, relate
 
 ALONE = -2
 """Instead of a parent: outside the tree; -1 is a root."""
@@ -77,13 +69,9 @@ class Trees:
                 if self.parent[row] == -1:
                     up[row] = -1
                     enter(row)
-        base = np.array([2 * self.trace.index(trace) for trace in self.trace], np.int32)
-        return Forest(
-            own=own_numbers(left, base),
-            parent=parent_numbers(up, base),
-            last_row=last_rows(left, right),
-            family=families(up, base),
-        )
+        columns = {"nested_left": left, "nested_right": right, "nested_parent": up}
+        counts = np.bincount(self.trace).astype(np.int32)
+        return Forest(counts, columns.__getitem__)
 
 
 @st.composite
@@ -99,16 +87,6 @@ def trees(draw: st.DrawFn) -> Trees:
         parent += [ALONE] * draw(st.integers(0, 2))
         trace += [number] * (len(parent) - first)
     return Trees(trace, parent)
-
-
-def one_array(forest: Forest, relation: Relation) -> Forest:
-    """Keep what one relation needs, as the engine does."""
-    match relation:
-        case Relation.PARENT | Relation.CHILD:
-            return Forest(own=forest.own, parent=forest.parent)
-        case Relation.SIBLING:
-            return Forest(family=forest.family)
-    return Forest(last_row=forest.last_row)
 
 
 def expected(
@@ -161,9 +139,8 @@ def test_inside_groups_only_spans_of_one_group_are_related(
     group = [2 * trace + half for trace, half in zip(found.trace, split, strict=True)]
     structure = STRUCTURE[operator]
 
-    forest = one_array(found.forest(), structure.relation)
     members = np.array(sorted(left | right), np.int64)
-    forest, rows = regroup(forest, np.array(group, np.int32), members)
+    forest, rows = regroup(found.forest(), np.array(group, np.int32), max(group) + 1, members)
     mask = relate(structure, forest, marks(left, count)[rows], marks(right, count)[rows])
 
     assert set(rows[mask]) == expected(found, operator, left, right, group)

@@ -1,0 +1,283 @@
+"""Counts, sums and extremes of the values of each group of rows; numbers of groups.
+
+Rows lie in runs, one a group, or each has the number of its group. A mask is a byte a row, None: all rows
+count. Lengths and numbers are checked before they are used as places. No Python, no allocation in the
+loops; no GIL.
+"""
+
+import numpy as np
+
+from libc.math cimport NAN
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+from tracestore.kernel.runs cimport check_runs
+
+ctypedef fused Number:
+    int32_t
+    int64_t
+    double
+
+ctypedef fused Code:
+    int32_t
+    int64_t
+
+cdef struct Total:
+    # the halves of ints are summed apart, which loses nothing; floats in the order of the rows
+    int64_t count
+    uint64_t low
+    int64_t high
+    double real
+
+
+cdef inline void add(Total* total, Number value, uint8_t is_marked) noexcept nogil:
+    """Add a marked value; no branch, as marks cannot be predicted."""
+    cdef int64_t whole
+    total.count += is_marked
+    if Number is double:
+        total.real += value if is_marked else 0.0
+    else:
+        whole = <int64_t> value & -<int64_t> is_marked
+        total.low += <uint32_t> whole
+        total.high += whole >> 32
+
+
+cdef inline int64_t wrapped(const Total* total) noexcept nogil:
+    return <int64_t> ((<uint64_t> total.high << 32) + total.low)
+
+
+cdef inline double as_double(const Total* total) noexcept nogil:
+    """Round a sum of ints once, if it fits 64 bits."""
+    cdef int64_t high = total.high + <int64_t> (total.low >> 32)
+    if -(<int64_t> 1 << 31) <= high < <int64_t> 1 << 31:
+        return <double> wrapped(total)
+    return <double> high * 4294967296.0 + <double> (total.low & 0xFFFFFFFFu)
+
+
+cdef class Sums:
+    """What is known of each group; ``ints`` wrap, ``floats`` do not."""
+
+    cdef readonly object counts, ints, floats
+    cdef int64_t[::1] out_counts, out_ints
+    cdef double[::1] out_floats
+
+    def __init__(self, Py_ssize_t groups):
+        self.counts, self.ints = np.empty(groups, np.int64), np.empty(groups, np.int64)
+        self.floats = np.empty(groups, np.float64)
+        self.out_counts, self.out_ints, self.out_floats = self.counts, self.ints, self.floats
+
+    cdef void put(self, Py_ssize_t group, const Total* total, bint is_float) noexcept nogil:
+        self.out_counts[group] = total.count
+        self.out_ints[group] = wrapped(total)
+        self.out_floats[group] = total.real if is_float else as_double(total)
+
+
+cdef const uint8_t[::1] marks_of(mask, Py_ssize_t rows):
+    """View a mask; none is one byte that nobody looks at."""
+    if mask is None:
+        return np.ones(1, np.uint8)
+    assert len(mask) == rows
+    return np.ascontiguousarray(mask).view(np.uint8)
+
+
+cdef int check_groups(const int32_t[::1] group, Py_ssize_t groups, Py_ssize_t rows) except -1:
+    """Raise ValueError unless each row has one of the groups."""
+    cdef Py_ssize_t i
+    cdef bint is_sound = group.shape[0] == rows
+    with nogil:
+        for i in range(group.shape[0]):
+            is_sound &= 0 <= group[i] < groups
+    if not is_sound:
+        raise ValueError(f"{rows} rows are not in {groups} groups")
+    return 0
+
+
+def sum_runs(const Number[::1] values, mask, const int32_t[::1] counts):
+    """Sum the marked values of each run: ``Sums``."""
+    cdef Py_ssize_t rows = values.shape[0], run, row = 0, end
+    cdef const uint8_t[::1] marks = marks_of(mask, rows)
+    cdef bint is_all = mask is None
+    cdef Sums sums = Sums(counts.shape[0])
+    cdef Total total
+    check_runs(counts, rows)
+    with nogil:
+        for run in range(counts.shape[0]):
+            total.count, total.low, total.high, total.real = 0, 0, 0, 0.0
+            end = row + counts[run]
+            if is_all:
+                while row < end:
+                    add(&total, values[row], 1)
+                    row += 1
+            else:
+                while row < end:
+                    add(&total, values[row], marks[row])
+                    row += 1
+            sums.put(run, &total, Number is double)
+    return sums
+
+
+def sum_groups(const Number[::1] values, mask, const int32_t[::1] group, Py_ssize_t groups):
+    """Sum the marked values of each group: ``Sums``."""
+    cdef Py_ssize_t rows = values.shape[0], row, number
+    cdef const uint8_t[::1] marks = marks_of(mask, rows)
+    cdef bint is_all = mask is None
+    cdef Sums sums = Sums(groups)
+    dtype = [("count", "i8"), ("low", "u8"), ("high", "i8"), ("real", "f8")]
+    cdef Total[::1] totals = np.zeros(groups, dtype)
+    check_groups(group, groups, rows)
+    with nogil:
+        for row in range(rows):
+            add(&totals[group[row]], values[row], 1 if is_all else marks[row])
+        for number in range(groups):
+            sums.put(number, &totals[number], Number is double)
+    return sums
+
+
+def count_groups(mask, const int32_t[::1] group, Py_ssize_t groups):
+    """Count the marked rows of each group: (groups,)."""
+    cdef const uint8_t[::1] marks = marks_of(mask, group.shape[0])
+    cdef bint is_all = mask is None
+    counts = np.zeros(groups, np.int64)
+    cdef int64_t[::1] out = counts
+    cdef Py_ssize_t row
+    check_groups(group, groups, group.shape[0])
+    with nogil:
+        for row in range(group.shape[0]):
+            out[group[row]] += is_all or marks[row]
+    return counts
+
+
+cdef struct Extreme:
+    int64_t count  # marked values, NaN not among them
+    int64_t whole
+    double real
+
+
+cdef inline void compare(Extreme* e, Number value, uint8_t is_marked, bint is_largest) noexcept nogil:
+    """Take a marked value if it is beyond the others; of equal ones the first stays."""
+    cdef bint is_better
+    if Number is double:
+        is_better = (value > e.real if is_largest else value < e.real) | (e.count == 0)
+        is_better &= is_marked & (value == value)
+        e.real = value if is_better else e.real
+        e.count += is_marked & (value == value)
+    else:
+        is_better = (value > e.whole if is_largest else value < e.whole) | (e.count == 0)
+        e.whole = <int64_t> value if is_better & is_marked else e.whole
+        e.count += is_marked
+
+
+def extremes_of_runs(const Number[::1] values, mask, const int32_t[::1] counts, bint is_largest):
+    """Find the smallest or largest marked value of each run: (T,); NaN or 0 where there is none."""
+    cdef Py_ssize_t rows = values.shape[0], run, row = 0, end
+    cdef const uint8_t[::1] marks = marks_of(mask, rows)
+    cdef bint is_all = mask is None
+    found = np.empty(counts.shape[0], np.asarray(values).dtype)
+    cdef Number[::1] out = found
+    cdef Extreme extreme
+    check_runs(counts, rows)
+    with nogil:
+        for run in range(counts.shape[0]):
+            extreme.count, extreme.whole, extreme.real = 0, 0, NAN
+            end = row + counts[run]
+            while row < end:
+                compare(&extreme, values[row], 1 if is_all else marks[row], is_largest)
+                row += 1
+            out[run] = extreme.real if Number is double else <Number> extreme.whole
+    return found
+
+
+def extremes_of_groups(
+    const Number[::1] values, mask, const int32_t[::1] group, Py_ssize_t groups, bint is_largest
+):
+    """Find the smallest or largest marked value of each group, as ``extremes_of_runs`` does."""
+    cdef Py_ssize_t rows = values.shape[0], row, number
+    cdef const uint8_t[::1] marks = marks_of(mask, rows)
+    cdef bint is_all = mask is None
+    found = np.empty(groups, np.asarray(values).dtype)
+    cdef Number[::1] out = found
+    dtype = np.dtype([("count", "i8"), ("whole", "i8"), ("real", "f8")])
+    cdef Extreme[::1] extremes = np.full(groups, np.array((0, 0, np.nan), dtype))
+    check_groups(group, groups, rows)
+    with nogil:
+        for row in range(rows):
+            compare(&extremes[group[row]], values[row], 1 if is_all else marks[row], is_largest)
+        for number in range(groups):
+            out[number] = (
+                extremes[number].real if Number is double else <Number> extremes[number].whole
+            )
+    return found
+
+
+def split_runs(const int32_t[::1] counts, rows, const Code[::1] codes):
+    """Number the pairs of run and code in the order in which they first occur.
+
+    Args:
+        rows: (M,) the rows that count, ascending; None: all.
+        codes: (M,) of each, not negative.
+
+    Returns: (N,) the number of each row, 0 for those that do not count; (K,) where each number occurs first
+    among the M.
+    """
+    cdef const int64_t[::1] wanted = np.zeros(0, np.int64) if rows is None else rows
+    cdef bint is_all = rows is None
+    total = int(np.asarray(counts).sum(dtype=np.int64))
+    check_runs(counts, codes.shape[0] if is_all else total)
+    assert is_all or wanted.shape[0] == codes.shape[0]
+    numbers, first = np.zeros(total, np.int32), np.empty(codes.shape[0], np.int64)
+    cdef int32_t[::1] out = numbers
+    cdef int64_t[::1] out_first = first
+    size = 0 if codes.shape[0] == 0 else int(np.asarray(codes).max()) + 1
+    if codes.shape[0] and np.asarray(codes).min() < 0:
+        raise ValueError("a code is negative")
+    cdef int32_t[::1] seen = np.full(size, -1, np.int32)  # the last number of a code
+    cdef Py_ssize_t run, place = 0, known = 0, begin_known, row
+    cdef int64_t begin, end = 0
+    cdef int32_t number
+    cdef bint is_new
+    with nogil:
+        for run in range(counts.shape[0]):
+            begin_known, begin = known, end
+            end += counts[run]
+            while place < codes.shape[0]:
+                row = place if is_all else wanted[place]
+                if not begin <= row < end:
+                    break
+                is_new = seen[codes[place]] < begin_known  # in this run
+                number = <int32_t> known if is_new else seen[codes[place]]
+                seen[codes[place]] = out[row] = number
+                out_first[known] = place  # known <= place; if it is not new, the next overwrites it
+                known += is_new
+                place += 1
+    if place < codes.shape[0]:
+        raise ValueError(f"row {wanted[place]} does not follow, or is none of {total}")
+    return numbers, first[:known].copy()
+
+
+def number_by_first(const int64_t[::1] keys, Py_ssize_t size):
+    """Number distinct keys in the order in which they first occur.
+
+    Args:
+        keys: (M,) 0 to ``size`` - 1.
+
+    Returns: (M,) numbers without gaps, and where each number occurs first.
+    """
+    numbers, first = np.empty(keys.shape[0], np.int32), np.empty(keys.shape[0], np.int64)
+    cdef int32_t[::1] out = numbers
+    cdef int64_t[::1] out_first = first
+    cdef int32_t[::1] seen = np.full(size, -1, np.int32)
+    cdef Py_ssize_t i, wrong = -1
+    cdef int32_t known = 0, number
+    cdef bint is_new
+    with nogil:
+        for i in range(keys.shape[0]):
+            if not 0 <= keys[i] < size:
+                wrong = i
+                break
+            is_new = seen[keys[i]] < 0
+            number = known if is_new else seen[keys[i]]
+            seen[keys[i]] = out[i] = number
+            out_first[known] = i  # known <= i; if it is not new, the next overwrites it
+            known += is_new
+    if wrong >= 0:
+        raise ValueError(f"key {keys[wrong]} is not below {size}")
+    return numbers, first[:known].copy()

@@ -1,0 +1,8 @@
+"""Shared with other modules of the kernel: what a run is."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+
+cdef int check_runs(const int32_t[::1] counts, Py_ssize_t rows) except -1
+
+cdef bint has_mark(const uint8_t* mask, int64_t count, int64_t behind) noexcept nogil
