@@ -20,10 +20,10 @@ from tracestore.query.metered_source import MeteredSource
 from tracestore.query.pipeline import BoundPipeline
 from tracestore.query.plan import SearchPlan
 from tracestore.query.scan import SourceScan
+from tracestore.query.shown_traces import ShownTraces, batches
 from tracestore.query.source import SpanSource
 from tracestore.query.span_local import Holders, find_holders
 from tracestore.query.spansets import Renderer
-from tracestore.query.trace_scan import TraceScan
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,21 +180,18 @@ class Scope:
 
 
 def summarise(found: Sequence[Found], scope: Scope, spans_per_span_set: int) -> list[TraceSummary]:
-    """Summarise traces in the order given, chunk by chunk, so that each column is read once."""
-    by_chunk: dict[tuple[int, int], list[int]] = {}
+    """Summarise traces in the order given; those of one source together."""
+    by_source: dict[int, dict[int, int]] = {}
     for place, one in enumerate(found):
-        chunk = one.matches.chunk_of(one.row)
-        by_chunk.setdefault((id(one.matches), chunk.index), []).append(place)
+        by_source.setdefault(id(one.matches), {})[one.row] = place
     summaries: dict[int, TraceSummary] = {}
-    bound: dict[int, BoundMentions] = {}
-    for group in by_chunk.values():
-        matches = found[group[0]].matches
-        chunk = matches.chunk_of(found[group[0]].row)
-        if id(matches) not in bound:
-            bound[id(matches)] = BoundMentions(matches.binder, scope.plan.shown)
-        whole = matches.scan.chunk(chunk)
-        renderer = Renderer(whole, bound[id(matches)], spans_per_span_set=spans_per_span_set)
-        for place in group:
-            scan = TraceScan(whole, found[place].row)
-            summaries[place] = renderer.summary(scan, matches.spansets(scan))
+    for places in by_source.values():
+        matches = found[next(iter(places.values()))].matches
+        shown = BoundMentions(matches.binder, scope.plan.shown)
+        for rows in batches(matches.scan, np.array(sorted(places), np.int64)):
+            scope.control.check()
+            traces = ShownTraces(matches.scan, rows)
+            renderer = Renderer(traces, shown, spans_per_span_set=spans_per_span_set)
+            made = renderer.summaries(matches.spansets(traces))
+            summaries |= {places[row]: one for row, one in zip(rows.tolist(), made, strict=True)}
     return [summaries[place] for place in range(len(found))]

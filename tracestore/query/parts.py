@@ -223,6 +223,16 @@ class Operand:
 NIL = Operand((), False)
 
 
+def is_same_memory(left: pa.StringArray, right: pa.StringArray) -> bool:
+    """Tell whether two dictionaries are one and the same."""
+    if len(left) != len(right) or left.offset != right.offset:
+        return False
+    buffers = zip(left.buffers()[1:], right.buffers()[1:], strict=True)
+    return all(
+        (one.address if one else 0) == (other.address if other else 0) for one, other in buffers
+    )
+
+
 def booleans(mask: Mask, rows: int) -> Operand:
     """Make the operand of a condition: never nil."""
     values = np.full(rows, mask) if isinstance(mask, bool) else mask

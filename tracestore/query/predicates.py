@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from traceql.operators import Operator
 from traceql.values import ValueType
 from tracestore.query.masks import BoolArray, Mask, mask_and, mask_or, take, to_array
-from tracestore.query.parts import Ids, Lists, Numbers, Operand, Part, Texts
+from tracestore.query.parts import Ids, Lists, Numbers, Operand, Part, Texts, is_same_memory
 
 NEGATIVE = (Operator.NE, Operator.NOT_MATCH)
 """What an array must satisfy with all elements instead of any."""
@@ -101,17 +101,7 @@ class Comparison:
         return is_regex and rows * 2 < len(dictionary) and not self._knows(dictionary)
 
     def _knows(self, dictionary: pa.StringArray) -> bool:
-        return self._last is not None and _is_same(self._last[0], dictionary)
-
-
-def _is_same(left: pa.StringArray, right: pa.StringArray) -> bool:
-    """Tell whether two arrays are the same memory."""
-    if len(left) != len(right) or left.offset != right.offset:
-        return False
-    buffers = zip(left.buffers()[1:], right.buffers()[1:], strict=True)
-    return all(
-        (one.address if one else 0) == (other.address if other else 0) for one, other in buffers
-    )
+        return self._last is not None and is_same_memory(self._last[0], dictionary)
 
 
 def mask_literal(

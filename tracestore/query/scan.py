@@ -20,7 +20,7 @@ from tracestore import kernel
 from tracestore.codec.filters import BlockFilters
 from tracestore.model.results import QueryStats
 from tracestore.model.tables import Table
-from tracestore.query.columns import fixed_bytes, numbers
+from tracestore.query.columns import fixed_bytes, numbers, one_chunk
 from tracestore.query.control import QueryControl
 from tracestore.query.masks import Mask, settle, take
 from tracestore.query.owned import OwnedRows, with_nil_row
@@ -110,7 +110,7 @@ class SourceScan:
         """The traces table, without roots."""
         names = ["trace_id", "first_span", "span_count", "start_time", "end_time"]
         table = self.source.read(Table.TRACES, names, None, self.stats)
-        column = {name: _one_chunk(table[name]) for name in names}
+        column = {name: one_chunk(table[name]) for name in names}
         raw = np.ascontiguousarray(fixed_bytes(column["trace_id"]))
         return SourceTraces(
             ids=raw.reshape(-1).view("S16"),
@@ -124,7 +124,7 @@ class SourceScan:
         """Get a column of a whole (small) table."""
         if (table, name) not in self._columns:
             read = self.source.read(table, [name], None, self.stats)
-            self._columns[table, name] = _one_chunk(read[name])
+            self._columns[table, name] = one_chunk(read[name])
         return self._columns[table, name]
 
     def chunk(self, chunk: Chunk) -> ChunkScan:
@@ -188,11 +188,11 @@ class ChunkScan:
             scan = self.of_source
             read = scan.source.read(table, missing, self.chunk, scan.stats)
             for name, column in zip(missing, read.columns, strict=True):
-                self._columns[table, name] = _one_chunk(column)
+                self._columns[table, name] = one_chunk(column)
 
     def _read(self, table: Table, name: str) -> pa.Array:
         scan = self.of_source
-        return _one_chunk(scan.source.read(table, [name], self.chunk, scan.stats).column(0))
+        return one_chunk(scan.source.read(table, [name], self.chunk, scan.stats).column(0))
 
     def statistics(self, column: str) -> ColumnStatistics | None:
         """Get the bounds of a ``spans`` column in this chunk, if the source knows them."""
@@ -258,7 +258,3 @@ class ChunkScan:
             return operand.spread(np.zeros(self.rows(domain), np.int32))
         assert domain == Domain.SPAN
         return operand.spread(self.index(own))
-
-
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

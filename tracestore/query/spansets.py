@@ -5,12 +5,15 @@ Python per span only for the spans that are shown. Source: TraceQL reference, 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from traceql.values import Kind, Status, ValueType, duration_text
+from tracestore import kernel
 from tracestore.model.results import (
     AttributeValue,
     ServiceStats,
@@ -22,11 +25,10 @@ from tracestore.model.tables import Table
 from tracestore.query.columns import numbers, validity
 from tracestore.query.expressions import Expression
 from tracestore.query.groups import Spansets
-from tracestore.query.masks import BoolArray, Mask
+from tracestore.query.masks import BoolArray, Mask, mask_and, to_array
 from tracestore.query.mentions import BoundMentions
-from tracestore.query.parts import Domain, Ids, Lists, Numbers, Operand, Part, Texts
-from tracestore.query.scan import ChunkScan
-from tracestore.query.trace_scan import TraceScan
+from tracestore.query.parts import Domain, Ids, IntArray, Lists, Numbers, Operand, Part, Texts
+from tracestore.query.shown_traces import ShownTraces
 
 Rows = npt.NDArray[np.int64]
 _STATUS_ERROR = Status.ERROR.code
@@ -40,160 +42,205 @@ _SHOWN_COLUMNS = {
 """What is read for every trace that is shown, whatever the query names."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SetOfSpans:
+    """One spanset: its trace and number, how many spans it has, and which rows are shown."""
+
+    trace: int
+    group: int
+    matched: int
+    shown: slice
+
+
 class Renderer:
-    """Makes summaries of traces of a chunk.
+    """Makes the summaries of some traces of a source."""
 
-    What every trace shows is taken out of the columns of the chunk; what the query names is
-    evaluated over the rows of each trace.
-    """
-
-    def __init__(self, chunk: ChunkScan, shown: BoundMentions, *, spans_per_span_set: int) -> None:
+    def __init__(self, scan: ShownTraces, shown: BoundMentions, *, spans_per_span_set: int) -> None:
         for table, names in _SHOWN_COLUMNS.items():
-            chunk.read_ahead(table, names)
-        self._chunk = chunk
+            scan.read_ahead(table, names)
+        self._scan = scan
         self._shown = shown
         self._spans_per_span_set = spans_per_span_set
-        self._root_service = chunk.column(Domain.TRACE, "root_service_name")
-        self._root_name = chunk.column(Domain.TRACE, "root_name")
-        self._start = numbers(chunk.column(Domain.SPAN, "start_time")).view(np.uint64)
-        self._duration = numbers(chunk.column(Domain.SPAN, "duration"))
-        self._span_id = chunk.column(Domain.SPAN, "span_id")
-        self._name = chunk.column(Domain.SPAN, "name")
-        self._status = chunk.column(Domain.SPAN, "status_code")
-        self._status_code = numbers(self._status)
-        self._resource = numbers(chunk.column(Domain.SPAN, "resource"))
-
-    def summary(self, scan: TraceScan, spansets: Spansets) -> TraceSummary:
-        """Summarise a trace of the chunk.
-
-        Args:
-            spansets: of the trace.
-        """
-        trace, first = scan.chunk.first_trace, scan.chunk.first_span - self._chunk.chunk.first_span
-        traces, row = scan.of_source.traces, trace - self._chunk.chunk.first_trace
-        start_ns, end_ns = int(traces.start_ns[trace]), int(traces.end_ns[trace])
-        one = _OneTrace(self, self._shown, scan, first)
-        return TraceSummary(
-            trace_id=traces.trace_id(trace),
-            root_service_name=self._root_service[row].as_py() or "",
-            root_name=self._root_name[row].as_py() or "",
-            start_ns=start_ns,
-            duration_ns=end_ns - start_ns,
-            span_sets=tuple(one.span_sets(spansets)),
-            service_stats=self._service_stats(slice(first, first + scan.chunk.spans)),
-        )
-
-    def first_spans(self, rows: Rows) -> list[int]:
-        """Choose the spans of a spanset that are shown: the earliest."""
-        order = np.argsort(self._start[rows], kind="stable")[: self._spans_per_span_set]
-        shown: list[int] = rows[order].tolist()
-        return shown
-
-    def span(self, row: int, attributes: list[tuple[str, AttributeValue]]) -> SpanSummary:
-        """Show a span of the chunk."""
-        return SpanSummary(
-            span_id=self._span_id[row].as_py(),
-            name=self._name[row].as_py(),
-            start_ns=int(self._start[row]),
-            duration_ns=int(self._duration[row]),
-            attributes=tuple(attributes),
-        )
-
-    def _service_stats(self, spans: slice) -> dict[str, ServiceStats]:
-        failed: BoolArray = self._status_code[spans] == _STATUS_ERROR
-        if self._status.null_count and failed.any():  # what lies under a null may be anything
-            failed &= validity(self._status.slice(spans.start, len(failed)))
-        resource = self._resource[spans]
-        total = np.bincount(resource)
-        errors = np.bincount(resource[failed], minlength=len(total))
-        used = np.flatnonzero(total)
-        counts = zip(used.tolist(), total[used].tolist(), errors[used].tolist(), strict=True)
-        named: dict[str, tuple[int, int]] = {}
-        for row, count, errors_of in counts:
-            name = self._service_name(row)
-            before = named.get(name, (0, 0))
-            named[name] = (before[0] + count, before[1] + errors_of)
-        return {
-            name: ServiceStats(spans=count, errors=errors_of)
-            for name, (count, errors_of) in sorted(named.items())
-        }
-
-    def _service_name(self, resource: int) -> str:
-        known = self._shown.service_names
-        if resource not in known:
-            service = self._shown.service
-            value = value_at(self._chunk.operand(service, service.domain), resource)
-            known[resource] = value if isinstance(value, str) else ""
-        return known[resource]
-
-
-class _OneTrace:
-    """The spansets of one trace; its rows begin at ``first`` in the chunk of the renderer."""
-
-    def __init__(
-        self, renderer: Renderer, shown: BoundMentions, scan: TraceScan, first: int
-    ) -> None:
-        self._renderer = renderer
-        self._shown = shown
-        self._scan = scan
-        self._first = first
         self._operands: dict[Expression, Operand] = {}
 
-    def span_sets(self, spansets: Spansets) -> Iterator[SpanSet]:
-        """Show the spansets, in order."""
-        matched = np.arange(self._scan.chunk.spans)
-        if not isinstance(spansets.marked, bool):
-            matched = np.flatnonzero(spansets.marked)
-        if not spansets.groups.is_split:
-            yield self._span_set(matched, 0, spansets)
-            return
-        group = spansets.groups.of_span[matched]
-        order = np.argsort(group, kind="stable")
-        matched, group = matched[order], group[order]
-        begins = np.flatnonzero(np.diff(group, prepend=-1))
-        for begin, end in zip(begins, [*begins[1:], len(group)], strict=True):
+    def summaries(self, spansets: Spansets) -> list[TraceSummary]:
+        """Summarise the traces, in their order.
+
+        Args:
+            spansets: of the traces.
+        """
+        rows, sets = self._choose(spansets)
+        spans = self._spans(rows)
+        said = self._said(spansets, sets)
+        span_sets: list[list[SpanSet]] = [[] for _ in self._scan.traces]
+        for one, attributes in zip(sets, said, strict=True):
             self._scan.of_source.control.check()
-            yield self._span_set(matched[begin:end], int(group[begin]), spansets)
+            shown = tuple(spans[one.shown])
+            span_sets[one.trace].append(
+                SpanSet(matched=one.matched, spans=shown, attributes=attributes)
+            )
+        return list(self._traces(span_sets))
 
-    def _span_set(self, matched: Rows, group: int, spansets: Spansets) -> SpanSet:
-        said = ((name, value_at(value, group)) for name, value in spansets.groups.attributes)
-        return SpanSet(
-            matched=len(matched),
-            spans=tuple(
-                self._renderer.span(row, self._attributes(row - self._first))
-                for row in self._renderer.first_spans(matched + self._first)
-            ),
-            attributes=tuple((name, NIL_TEXT if v is None else v) for name, v in said),
-        )
+    def _traces(self, span_sets: list[list[SpanSet]]) -> Iterator[TraceSummary]:
+        scan, traces = self._scan, self._scan.of_source.traces
+        root_service = scan.column(Domain.TRACE, "root_service_name").to_pylist()
+        root_name = scan.column(Domain.TRACE, "root_name").to_pylist()
+        starts, ends = traces.start_ns[scan.traces].tolist(), traces.end_ns[scan.traces].tolist()
+        stats = self._service_stats()
+        for place, row in enumerate(scan.traces.tolist()):
+            yield TraceSummary(
+                trace_id=traces.trace_id(row),
+                root_service_name=root_service[place] or "",
+                root_name=root_name[place] or "",
+                start_ns=starts[place],
+                duration_ns=ends[place] - starts[place],
+                span_sets=tuple(span_sets[place]),
+                service_stats=stats[place],
+            )
 
-    def _attributes(self, row: int) -> list[tuple[str, AttributeValue]]:
-        found: list[tuple[int, str, AttributeValue]] = []
+    # --- spans -------------------------------------------------------------------------------
+
+    def _choose(self, spansets: Spansets) -> tuple[Rows, list[_SetOfSpans]]:
+        """Choose the spans that are shown: of each spanset the earliest, ties by row."""
+        matched = spansets.rows
+        start = self._start_ns().take(matched)
+        trace = self._scan.index(Domain.TRACE).take(matched)
+        group = spansets.groups.of_span.take(matched) if spansets.groups.is_split else trace
+        order = np.lexsort((start, group))
+        matched, group, trace = matched[order], group[order], trace[order]
+        begins = np.flatnonzero(np.diff(group, prepend=-1))
+        counts = np.diff(begins, append=len(group))
+        place = np.arange(len(group)) - np.repeat(begins, counts)
+        shown = matched[place < self._spans_per_span_set]
+        ends = np.cumsum(np.minimum(counts, self._spans_per_span_set)).tolist()
+        places = map(slice, [0, *ends], ends)
+        columns = (trace[begins].tolist(), group[begins].tolist(), counts.tolist(), places)
+        sets = [
+            _SetOfSpans(trace=of_trace, group=number, matched=count, shown=place)
+            for of_trace, number, count, place in zip(*columns, strict=True)
+        ]
+        return shown, sets
+
+    def _start_ns(self) -> npt.NDArray[np.uint64]:
+        return numbers(self._scan.column(Domain.SPAN, "start_time")).view(np.uint64)
+
+    def _spans(self, rows: Rows) -> list[SpanSummary]:
+        """Show spans."""
+        scan, places = self._scan, pa.array(rows)
+        span_id = scan.column(Domain.SPAN, "span_id").take(places).to_pylist()
+        name = scan.column(Domain.SPAN, "name").take(places).to_pylist()
+        start_ns = self._start_ns().take(rows).tolist()
+        duration_ns = numbers(scan.column(Domain.SPAN, "duration")).take(rows).tolist()
+        attributes = self._attributes(rows)
+        columns = (span_id, name, start_ns, duration_ns, attributes)
+        return [
+            SpanSummary(span_id=i, name=n, start_ns=s, duration_ns=d, attributes=a)
+            for i, n, s, d, a in zip(*columns, strict=True)
+        ]
+
+    def _attributes(self, rows: Rows) -> list[tuple[tuple[str, AttributeValue], ...]]:
+        """Get what is shown of each span, in order; what has no value is left out."""
+        columns: list[tuple[int, str, Sequence[AttributeValue | None]]] = []
         for field in self._shown.fields:
-            value = value_at(self._operand(field.value), self._row_of(field.value, row))
-            if value is not None:
-                found.append((field.level, field.name, value))
+            operand, index = self._of_rows(field.value, rows)
+            columns.append((field.level, field.name, values_at(operand, index)))
         for asked in self._shown.nil_fields:
-            is_there = asked.owned is None or self._owns(asked.owned, row)
-            if is_there and not any(self._is_present(side, row) for side in asked.sides):
-                found.append((asked.level, asked.name, NIL_TEXT))
-        found.sort(key=lambda each: each[:2])
-        return [(name, value) for _, name, value in found]
+            is_nil = np.ones(len(rows), np.bool_)
+            if asked.owned is not None:
+                owned = self._scan.owned(asked.owned)
+                is_nil &= owned.first.take(rows) < len(owned) - 1
+            for side in asked.sides:
+                operand, index = self._of_rows(side, rows)
+                is_nil &= ~_mask_at(operand.present, index)
+            texts = [NIL_TEXT if nil else None for nil in is_nil.tolist()]
+            columns.append((asked.level, asked.name, texts))
+        columns.sort(key=lambda column: column[:2])
+        return [
+            tuple((name, values[at]) for _, name, values in columns if values[at] is not None)  # type: ignore[misc]  # None is left out
+            for at in range(len(rows))
+        ]
 
-    def _is_present(self, bound: Expression, row: int) -> bool:
-        return _at(self._operand(bound).present, self._row_of(bound, row))
-
-    def _owns(self, domain: Domain, row: int) -> bool:
-        """Tell whether a span has an event (or link)."""
-        owned = self._scan.owned(domain)
-        return bool(owned.first[row] < len(owned) - 1)
-
-    def _operand(self, bound: Expression) -> Operand:
+    def _of_rows(self, bound: Expression, rows: Rows) -> tuple[Operand, IntArray]:
+        """Evaluate an expression in its domain, and tell where in it each of some spans is."""
         if bound not in self._operands:
             self._operands[bound] = self._scan.operand(bound, bound.domain)
-        return self._operands[bound]
+        domain = bound.domain
+        return self._operands[bound], (
+            rows if domain == Domain.SPAN else self._scan.index(domain).take(rows)
+        )
 
-    def _row_of(self, bound: Expression, row: int) -> int:
-        return row if bound.domain == Domain.SPAN else int(self._scan.index(bound.domain)[row])
+    def _said(
+        self, spansets: Spansets, sets: Sequence[_SetOfSpans]
+    ) -> list[tuple[tuple[str, AttributeValue], ...]]:
+        """Get what was said of each spanset."""
+        group = np.array([one.group for one in sets], np.int64)
+        said = [
+            [(name, NIL_TEXT if value is None else value) for value in values_at(operand, group)]
+            for name, operand in spansets.groups.attributes
+        ]
+        return list(zip(*said, strict=True)) if said else [()] * len(sets)
+
+    # --- services ----------------------------------------------------------------------------
+
+    def _service_stats(self) -> list[dict[str, ServiceStats]]:
+        """Count the spans and errors of the services of each trace, in order of their names."""
+        scan, status = self._scan, self._scan.column(Domain.SPAN, "status_code")
+        failed: Mask = numbers(status) == _STATUS_ERROR
+        failed = mask_and(failed, validity(status))  # what lies under a null may be anything
+        number, first = kernel.split_runs(scan.span_counts, None, self._resource)
+        total = kernel.count_groups(None, number, len(first)).tolist()
+        errors = kernel.count_groups(to_array(failed, scan.chunk.spans), number, len(first))
+        names = self._service_names(self._resource.take(first))
+        trace = scan.index(Domain.TRACE).take(first).tolist()
+        counts: list[dict[str, tuple[int, int]]] = [{} for _ in scan.traces]
+        for of_trace, name, spans, failures in zip(
+            trace, names, total, errors.tolist(), strict=True
+        ):
+            before = counts[of_trace].get(name, (0, 0))
+            counts[of_trace][name] = (before[0] + spans, before[1] + failures)
+        return [
+            {name: ServiceStats(spans=one[0], errors=one[1]) for name, one in sorted(named.items())}
+            for named in counts
+        ]
+
+    @property
+    def _resource(self) -> npt.NDArray[np.int32]:
+        found: npt.NDArray[np.int32] = numbers(self._scan.column(Domain.SPAN, "resource"))
+        return found
+
+    def _service_names(self, resources: npt.NDArray[np.int32]) -> list[str]:
+        known, service = self._shown.service_names, self._shown.service
+        rows = resources.tolist()
+        new = [row for row in set(rows) if row not in known]
+        if new:
+            values = values_at(self._scan.operand(service, service.domain), np.array(new))
+            for row, value in zip(new, values, strict=True):
+                known[row] = value if isinstance(value, str) else ""
+        return [known[row] for row in rows]
+
+
+def _mask_at(mask: Mask, rows: IntArray) -> BoolArray:
+    return np.full(len(rows), mask) if isinstance(mask, bool) else mask.take(rows)
+
+
+def values_at(operand: Operand, rows: IntArray) -> list[AttributeValue | None]:
+    """Get the values in some rows as an answer shows them; None where there is none."""
+    found: list[AttributeValue | None] = [None] * len(rows)
+    missing = np.arange(len(rows))
+    for part in operand.parts:
+        has = _mask_at(part.valid, rows[missing])
+        places, missing = missing[has], missing[~has]
+        for place, value in zip(places.tolist(), _values(part, rows[places]), strict=True):
+            found[place] = value
+    return found
+
+
+def _values(part: Part, rows: IntArray) -> list[AttributeValue]:
+    """Get values that are there."""
+    if isinstance(part, Texts):
+        texts: list[AttributeValue] = part.dictionary.take(pa.array(part.codes[rows])).to_pylist()
+        return texts
+    return [_value(part, row) for row in rows.tolist()]
 
 
 def _at(mask: Mask, row: int) -> bool:
