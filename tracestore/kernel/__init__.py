@@ -26,7 +26,7 @@ from tracestore.kernel.relations import (
     mask_siblings,
     parent_rows,
 )
-from tracestore.kernel.runs import count_marked, marked_runs, run_numbers, spread_runs
+from tracestore.kernel.runs import count_marked, marked_runs, or_zero, run_numbers, spread_runs
 
 __all__ = [
     "SCOPES",
@@ -57,6 +57,7 @@ __all__ = [
     "mask_parents",
     "mask_siblings",
     "number_by_first",
+    "or_zero",
     "parent_rows",
     "run_numbers",
     "split_runs",

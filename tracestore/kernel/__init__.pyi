@@ -222,6 +222,9 @@ def spread_runs(kept: BoolArray, counts: Counts, rows: int) -> BoolArray:
 def run_numbers(counts: Counts, rows: int) -> npt.NDArray[np.int32]:
     """Number the rows by their run: (N,)."""
 
+def or_zero(values: Counts, mask: BoolArray) -> Counts:
+    """Put 0 in place of what is not marked: (N,)."""
+
 def mask_descendants(mask: BoolArray, counts: Counts, left: Counts, right: Counts) -> BoolArray:
     """Mark the spans below a marked one of their run.
 

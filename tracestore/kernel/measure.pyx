@@ -230,23 +230,23 @@ def split_runs(const int32_t[::1] counts, rows, const Code[::1] codes):
     if codes.shape[0] and np.asarray(codes).min() < 0:
         raise ValueError("a code is negative")
     cdef int32_t[::1] seen = np.full(size, -1, np.int32)  # the last number of a code
-    cdef Py_ssize_t run, place = 0, known = 0, begin_known, row
-    cdef int64_t begin, end = 0
-    cdef int32_t number
-    cdef bint is_new
+    cdef Py_ssize_t run, place = 0, begin, end = 0, row
+    cdef int32_t known = 0, before, number, is_new
     with nogil:
         for run in range(counts.shape[0]):
-            begin_known, begin = known, end
+            begin, before = end, known
             end += counts[run]
             while place < codes.shape[0]:
                 row = place if is_all else wanted[place]
                 if not begin <= row < end:
                     break
-                is_new = seen[codes[place]] < begin_known  # in this run
-                number = <int32_t> known if is_new else seen[codes[place]]
-                seen[codes[place]] = out[row] = number
+                number = seen[codes[place]]
+                is_new = -<int32_t> (number < before)  # in this run
+                number = (known & is_new) | (number & ~is_new)  # no branch, as it cannot be predicted
+                seen[codes[place]] = number
+                out[row] = number
                 out_first[known] = place  # known <= place; if it is not new, the next overwrites it
-                known += is_new
+                known -= is_new
                 place += 1
     if place < codes.shape[0]:
         raise ValueError(f"row {wanted[place]} does not follow, or is none of {total}")
@@ -266,18 +266,19 @@ def number_by_first(const int64_t[::1] keys, Py_ssize_t size):
     cdef int64_t[::1] out_first = first
     cdef int32_t[::1] seen = np.full(size, -1, np.int32)
     cdef Py_ssize_t i, wrong = -1
-    cdef int32_t known = 0, number
-    cdef bint is_new
+    cdef int32_t known = 0, number, is_new
     with nogil:
         for i in range(keys.shape[0]):
             if not 0 <= keys[i] < size:
                 wrong = i
                 break
-            is_new = seen[keys[i]] < 0
-            number = known if is_new else seen[keys[i]]
-            seen[keys[i]] = out[i] = number
+            number = seen[keys[i]]
+            is_new = -<int32_t> (number < 0)
+            number = (known & is_new) | (number & ~is_new)  # no branch, as it cannot be predicted
+            seen[keys[i]] = number
+            out[i] = number
             out_first[known] = i  # known <= i; if it is not new, the next overwrites it
-            known += is_new
+            known -= is_new
     if wrong >= 0:
         raise ValueError(f"key {keys[wrong]} is not below {size}")
     return numbers, first[:known].copy()

@@ -12,13 +12,13 @@ import numpy as np
 
 from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
 
-from tracestore.kernel.runs cimport check_runs, has_mark
+from tracestore.kernel.runs cimport check_runs, has_mark, pack_marks
 
 
 cdef class Spans:
     """N spans in T runs, two of their numbers, and which are marked. Raises: ValueError."""
 
-    cdef const uint8_t[::1] marks
+    cdef const uint8_t[::1] marks, bits
     cdef uint8_t[::1] out
     cdef const int32_t[::1] counts, first, second
     cdef Py_ssize_t rows
@@ -31,15 +31,16 @@ cdef class Spans:
         self.marks = np.ascontiguousarray(mask).view(np.uint8)
         self.found = np.zeros(self.rows, np.bool_)
         self.out = self.found.view(np.uint8)
-        if not self.rows == self.marks.shape[0] == self.second.shape[0]:
-            raise ValueError(f"{self.rows} spans have {self.marks.shape[0]} marks")
+        self.bits = pack_marks(mask, self.rows)
+        if self.rows != self.second.shape[0]:
+            raise ValueError(f"{self.rows} spans and {self.second.shape[0]} numbers")
         check_runs(self.counts, self.rows)
         if first.min(initial=0) < 0:
             raise ValueError("a nested-set number is negative")
         self.largest = max(first.max(initial=0), second.max(initial=0))
 
     cdef inline bint has_mark(self, Py_ssize_t row, Py_ssize_t run) noexcept nogil:
-        return has_mark(&self.marks[0] + row, self.counts[run], self.rows - row)
+        return has_mark(&self.bits[0], row, self.counts[run])
 
 
 def mask_descendants(mask, counts, left, right):

@@ -9,7 +9,7 @@ Source: TraceQL reference, 5.6.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -99,14 +99,17 @@ def _measure(operand: Operand, groups: Groups, marked: Mask) -> list[_Measured]:
     return found
 
 
-def _total(measured: list[_Measured]) -> Array:
+def _total(measured: list[_Measured]) -> npt.NDArray[np.int64]:
     """Count the numbers of each group."""
-    return np.asarray(sum(one.sums.counts for one in measured))
+    return reduce(np.add, [one.sums.counts for one in measured])
 
 
 def _only(measured: list[_Measured], kind: ValueType) -> BoolArray:
     """Mark the groups that have numbers, all of them of one type."""
     total = _total(measured)
+    if [one.type for one in measured] == [kind]:
+        found: BoolArray = total > 0
+        return found
     inside = np.asarray(sum(one.sums.counts for one in measured if one.type is kind))
     mask: BoolArray = (total > 0) & (inside == total)
     return mask
@@ -128,7 +131,7 @@ def _sums(measured: list[_Measured]) -> list[Numbers]:
 
 def _float_sum(measured: list[_Measured]) -> Array:
     with np.errstate(all="ignore"):
-        return np.asarray(sum(one.sums.floats for one in measured))
+        return reduce(np.add, [one.sums.floats for one in measured])
 
 
 def _averages(measured: list[_Measured]) -> list[Numbers]:
@@ -143,8 +146,10 @@ def _averages(measured: list[_Measured]) -> list[Numbers]:
     for one in measured:
         if one.type is ValueType.DURATION:
             total, many = one.sums.ints, np.maximum(one.sums.counts, 1)
-            truncated = np.sign(total) * (np.abs(total) // many)
-            parts.append(Numbers(ValueType.DURATION, truncated, durations))
+            mean = total // many
+            if total.min(initial=0) < 0:  # toward zero
+                mean += (total < 0) & (mean * many != total)
+            parts.append(Numbers(ValueType.DURATION, mean, durations))
     return parts
 
 

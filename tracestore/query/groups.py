@@ -24,8 +24,9 @@ from tracestore.query.parts import Operand
 
 Ints = npt.NDArray[np.signedinteger]
 Values = npt.NDArray[Any]
-SpansetAttribute = tuple[str, Operand]
-"""A name, and its value for each group."""
+SpansetAttribute = tuple[str, Callable[[], Operand]]
+"""A name, and what makes its value for each group: only of groups that are shown it is made."""
+Rows = npt.NDArray[np.int64]
 
 
 class Groups:
@@ -93,15 +94,16 @@ class Groups:
             return mask
         return False if not kept.any() else settle(mask_and(mask, kept.take(self.of_span)))
 
-    def split(self, rows: npt.NDArray[np.int64], codes: Codes) -> tuple[Groups, Ints]:
+    def split(self, rows: Rows | None, codes: Codes) -> tuple[Groups, Rows]:
         """Split groups by a number that each span has.
 
         Args:
-            rows: (M,) the marked spans, ascending.
+            rows: (M,) the marked spans, ascending; None: all.
             codes: (M,) the number of each, 0 or more.
 
-        Returns: the new groups with the old attributes, and a place among ``rows`` of each.
+        Returns: the new groups with the old attributes, and the first span of each.
         """
+        rows = np.arange(len(self.of_span)) if rows is None else rows
         keys = self.of_span.take(rows).astype(np.int64)
         keys *= int(codes.max(initial=0)) + 1
         keys += codes
@@ -112,12 +114,16 @@ class Groups:
         rank[order] = np.arange(len(order), dtype=np.int32)
         of_span = np.zeros(len(self.of_span), np.int32)
         of_span[rows] = rank[number]
-        return self._parted(of_span, before[order]), first[order]
+        return self._parted(of_span, rows[first[order]])
 
-    def _parted(self, of_span: npt.NDArray[np.int32], before: Ints) -> Groups:
-        """Make parts of these groups. Args: before: (K,) of which group each is a part."""
-        attributes = tuple((name, value.spread(before)) for name, value in self.attributes)
-        return Groups(len(before), lambda: of_span, attributes)
+    def _parted(self, of_span: npt.NDArray[np.int32], first: Rows) -> tuple[Groups, Rows]:
+        """Make parts of these groups. Args: first: (K,) the first span of each part."""
+
+        def part(value: Callable[[], Operand]) -> Callable[[], Operand]:
+            return lambda: value().spread(self.of_span[first])
+
+        attributes = tuple((name, part(value)) for name, value in self.attributes)
+        return Groups(len(first), lambda: of_span, attributes), first
 
 
 class TraceGroups(Groups):
@@ -163,10 +169,9 @@ class TraceGroups(Groups):
             return False
         return settle(mask_and(mask, kernel.spread_runs(kept, self.span_count, self._spans)))
 
-    def split(self, rows: npt.NDArray[np.int64], codes: Codes) -> tuple[Groups, Ints]:
-        some = None if len(rows) == self._spans else rows
-        of_span, first = kernel.split_runs(self.span_count, some, codes)
-        return self._parted(of_span, self.of_span[rows[first]]), first
+    def split(self, rows: Rows | None, codes: Codes) -> tuple[Groups, Rows]:
+        of_span, first = kernel.split_runs(self.span_count, rows, codes)
+        return self._parted(of_span, first if rows is None else rows[first])
 
 
 @dataclass(frozen=True, slots=True)

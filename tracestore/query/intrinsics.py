@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from traceql.attributes import Attribute, Field, Intrinsic
 from traceql.values import ValueType
+from tracestore import kernel
 from tracestore.query.columns import fixed_bytes, ids, numbers, texts, validity
 from tracestore.query.parts import Domain, Ids, Numbers, Part, Texts
 
@@ -48,7 +49,9 @@ def _texts(array: pa.Array) -> Texts:
 def _numbers(kind: ValueType) -> Callable[[pa.Array], Numbers]:
     def load(array: pa.Array) -> Numbers:
         values, valid = numbers(array), validity(array)
-        return Numbers(kind, values if valid is True else values * valid, True)
+        if not isinstance(valid, bool):
+            values = kernel.or_zero(values, valid)
+        return Numbers(kind, values if valid is not False else np.zeros_like(values), True)
 
     return load
 

@@ -213,6 +213,16 @@ class Operand:
         present = self.present if isinstance(self.present, bool) else self.present[index]
         return Operand(tuple(part.spread(index) for part in self.parts), present)
 
+    def repeated(self, rows: int) -> Operand:
+        """Give each of many rows the value of the one row there is, without a copy of it."""
+        parts: list[Part] = []
+        for part in self.parts:
+            if isinstance(part, Numbers):
+                parts.append(Numbers(part.type, np.broadcast_to(part.values, rows), part.valid))
+            else:
+                parts.append(part.spread(np.zeros(rows, np.int32)))
+        return Operand(tuple(parts), self.present)
+
     def else_(self, other: Operand) -> Operand:
         """Take the value of ``other`` where this one is nil."""
         missing = mask_not(self.present)

@@ -224,19 +224,17 @@ class _Run:
     # --- groups and scalars ------------------------------------------------------------------
 
     def _group(self, stage: nodes.GroupBy, given: Spansets) -> Spansets:
-        rows = given.rows
+        rows = None if given.marked is True else given.rows
         expression = self._bound.expression(stage)
         value = self._value(expression)
         if value.domain == Domain.SPAN:
-            is_all = given.marked is True
-            operand = value.operand if is_all else value.operand.spread(rows)
-            codes = number_values(operand, len(rows))
+            operand = value.operand if rows is None else value.operand.spread(rows)
+            codes = number_values(operand, self._scan.chunk.spans if rows is None else len(rows))
         else:
             index = self._scan.index(value.domain)
-            index = index if given.marked is True else index.take(rows)
-            codes = self._codes(expression, value).take(index)
+            codes = self._codes(expression, value).take(index if rows is None else index.take(rows))
         groups, first = given.groups.split(rows, codes)
-        said = (render(stage), self._at(value, rows[first]))
+        said = (render(stage), lambda: self._at(value, first))
         return Spansets(given.marked, groups.saying((*groups.attributes, said)))
 
     def _codes(self, expression: Expression, value: _Value) -> Codes:
@@ -272,8 +270,9 @@ class _Run:
         """Evaluate a scalar for each spanset; aggregates are told in the order of the text."""
         match node:
             case nodes.Literal():
-                constant = Constant(literal(node.value)).operand(self._scan)
-                return constant.spread(np.zeros(given.groups.count, np.int32))
+                return (
+                    Constant(literal(node.value)).operand(self._scan).repeated(given.groups.count)
+                )
             case nodes.ScalarArithmetic():
                 left = self._scalar(node.left, given, tell)
                 return calculate(left, node.operator, self._scalar(node.right, given, tell))
@@ -282,7 +281,7 @@ class _Run:
                 value = self._aggregate(node.aggregate, Spansets(made.marked, given.groups))
             case nodes.Aggregate():
                 value = self._aggregate(node, given)
-        tell((self._bound.text(node), value))
+        tell((self._bound.text(node), lambda: value))
         return value
 
     def _aggregate(self, node: nodes.Aggregate, given: Spansets) -> Operand:

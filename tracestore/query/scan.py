@@ -255,6 +255,6 @@ class ChunkScan:
         if own == domain:
             return operand
         if own == Domain.CONSTANT:
-            return operand.spread(np.zeros(self.rows(domain), np.int32))
+            return operand.repeated(self.rows(domain))
         assert domain == Domain.SPAN
         return operand.spread(self.index(own))

@@ -175,8 +175,8 @@ class Renderer:
         """Get what was said of each spanset."""
         group = np.array([one.group for one in sets], np.int64)
         said = [
-            [(name, NIL_TEXT if value is None else value) for value in values_at(operand, group)]
-            for name, operand in spansets.groups.attributes
+            [(name, NIL_TEXT if value is None else value) for value in values_at(make(), group)]
+            for name, make in spansets.groups.attributes
         ]
         return list(zip(*said, strict=True)) if said else [()] * len(sets)
 

@@ -18,8 +18,8 @@ Rows = list[tuple[int, bool, int]]
 
 @st.composite
 def runs(draw: st.DrawFn) -> tuple[np.ndarray, Rows]:
-    """Draw runs of up to 30 rows, shorter and longer than a word."""
-    counts = draw(st.lists(st.integers(0, 30), max_size=6))
+    """Draw runs shorter and longer than a word."""
+    counts = draw(st.lists(st.integers(0, 30) | st.integers(50, 130), max_size=6))
     rows = [
         (run, draw(st.booleans()), draw(st.integers(0, 4)))
         for run, count in enumerate(counts)
@@ -42,6 +42,15 @@ def test_marks_of_runs_agree_with_the_loop(drawn: tuple[np.ndarray, Rows]) -> No
         marked.count(run) for run in range(len(counts))
     ]
     assert kernel.run_numbers(counts, len(rows)).tolist() == [run for run, _, _ in rows]
+
+
+@given(rows=st.lists(st.tuples(st.integers(-(2**31), 2**31 - 1), st.booleans())))
+def test_what_is_not_marked_becomes_zero(rows: list[tuple[int, bool]]) -> None:
+    values = np.array([value for value, _ in rows], np.int32)
+
+    found = kernel.or_zero(values, np.array([is_marked for _, is_marked in rows], np.bool_))
+
+    assert found.tolist() == [value if is_marked else 0 for value, is_marked in rows]
 
 
 @given(drawn=runs(), data=st.data())
@@ -94,6 +103,7 @@ MARK = np.ones(1, np.bool_)
         lambda: kernel.count_marked(MARK, -ONE),
         lambda: kernel.spread_runs(MARK, 2 * ONE, 1),
         lambda: kernel.run_numbers(2 * ONE, 1),
+        lambda: kernel.or_zero(ONE, np.ones(2, np.bool_)),
         lambda: kernel.sum_runs(ONE, None, 2 * ONE),
         lambda: kernel.sum_groups(ONE, None, ONE, 1),
         lambda: kernel.count_groups(None, -ONE, 1),
