@@ -23,8 +23,8 @@ from tracestore.query.counted import CountedSpans
 from tracestore.query.expressions import Expression
 from tracestore.query.numbering import number_by_first
 from tracestore.query.parts import Domain
+from tracestore.query.shown_traces import ShownTraces
 from tracestore.query.spansets import value_at
-from tracestore.query.trace_scan import TraceScan
 
 PER_PART = 2
 """Exemplars in each part of the range."""
@@ -161,7 +161,7 @@ class BoundPicker:
         traces = scan.of_source.traces
         stored = row + scan.chunk.first_span
         trace = int(np.searchsorted(traces.first_span, stored, side="right")) - 1
-        view = TraceScan(scan, trace)
+        view = ShownTraces(scan.of_source, np.array([trace]))
         own = stored - int(traces.first_span[trace])
         labels: list[tuple[str, AttributeValue]] = [
             ("trace:id", format_trace_id(traces.trace_id(trace)))

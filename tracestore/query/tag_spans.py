@@ -154,10 +154,8 @@ def rows_of(chunk: ChunkScan, marked: Mask, domain: Domain) -> Mask:
     if isinstance(marked, bool) or domain is Domain.SPAN:
         return marked
     if domain is Domain.TRACE:
-        traces, part = chunk.of_source.traces, chunk.trace_slice
-        first_span = traces.first_span[part] - chunk.chunk.first_span
         found = np.zeros(chunk.chunk.traces, np.bool_)
-        found[matched_traces(marked, first_span, traces.span_count[part])] = True
+        found[matched_traces(marked, chunk.span_counts)] = True
         return found
     assert domain in (Domain.EVENT, Domain.LINK)
     return np.append(marked[chunk.owned(domain).owners], np.False_)
