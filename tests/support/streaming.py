@@ -150,7 +150,7 @@ async def streaming_api(
         tracing=tracing,
         is_ready=lambda: True,
     )
-    calls, routes = StreamingCalls(metrics, clock), Routes(metrics, clock, tracing)
+    calls, routes = StreamingCalls(metrics, clock, tracing), Routes(metrics, clock, tracing)
     tenancy, supervisor = Tenancy(enabled=False), Supervisor([])
     add_calls(calls, querier, tenancy, BlockCache(1 << 20), supervisor)
     SearchRoutes(querier=querier, tenancy=tenancy).add_to(routes, "")

@@ -11,7 +11,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from weakref import ref
 
 from tracestore.api.http2 import Listener
@@ -55,14 +55,13 @@ class FirstBytes(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Refuse the connection, or wait for its first bytes."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         limit = self._limits.connections_max
         if limit and len(self._listener.connections) >= limit:
             self._protocols.refused("limit")
-            transport.close()
+            self._transport.close()
             return
-        _end_when_peer_vanishes(transport)
+        _end_when_peer_vanishes(self._transport)
         self._listener.connections.add(self)
         self._timer = asyncio.get_running_loop().call_later(
             self._limits.first_request_timeout_s, self._time_out

@@ -14,6 +14,15 @@ from tracestore.api.streaming import CallError, StreamingCalls
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
+_KEEPALIVE = (
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+)
+"""A client that is gone is noticed; one that pings every few seconds, as Tempo's do, is let be."""
+
 
 class StreamingHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Answers the methods of ``StreamingCalls``; any other is UNIMPLEMENTED."""
@@ -46,6 +55,7 @@ def make_query_server(
             ("grpc.max_receive_message_length", request_bytes_max),
             ("grpc.max_concurrent_streams", streams_max),
             ("grpc.so_reuseport", 0),  # a second process on the port must fail, not share it
+            *_KEEPALIVE,
         ]
     )
     server.add_generic_rpc_handlers((StreamingHandler(calls),))

@@ -240,7 +240,7 @@ class Process:
         services += self._other_receivers.services(self._receiver_parts(drain_s))
         services.append(Door(self._distributor))
         routes = Routes(self._metrics, self._clock, self._tracing)
-        calls = StreamingCalls(self._metrics, self._clock)
+        calls = StreamingCalls(self._metrics, self._clock, self._tracing)
         front = Front(calls=calls, settings=self._settings, metrics=self._metrics)
         api = HttpServer(
             *("api", routes.app, self._api_socket),

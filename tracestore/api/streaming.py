@@ -17,6 +17,7 @@ from google.rpc.code_pb2 import Code
 from tracestore.api.errors import refuse
 from tracestore.clock import Clock
 from tracestore.telemetry import Metrics
+from tracestore.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ Method = Callable[[bytes, Metadata, Send], Awaitable[None]]
 
 _CODES = {404: Code.NOT_FOUND, 429: Code.RESOURCE_EXHAUSTED, 400: Code.INVALID_ARGUMENT}
 _CODES[499] = Code.CANCELLED
+_UNTRACED = "/grpc.health."
+"""Probes: many, and all alike."""
 
 
 class CallError(Exception):
@@ -43,9 +46,10 @@ class CallError(Exception):
 class StreamingCalls:
     """All methods by full name, such as ``/tempopb.StreamingQuerier/Search``."""
 
-    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, metrics: Metrics, clock: Clock, tracing: Tracing) -> None:
         self._methods: dict[str, Method] = {}
         self._metrics = metrics
+        self._tracing = tracing
         self._clock = clock
 
     def add(self, service: str, methods: Mapping[str, Method]) -> None:
@@ -61,6 +65,15 @@ class StreamingCalls:
 
         Raises: CallError for anything that went wrong; ConnectionError if the client is gone.
         """
+        if name.startswith(_UNTRACED):
+            await self._timed(name, request, metadata, send)
+            return
+        carrier = {key: value for key, value in metadata if isinstance(value, str)}
+        with self._tracing.request(name.removeprefix("/"), carrier) as span:
+            span.set_attributes({"rpc.system": "grpc", "rpc.method": name})
+            await self._timed(name, request, metadata, send)
+
+    async def _timed(self, name: str, request: bytes, metadata: Metadata, send: Send) -> None:
         started_ns = self._clock.monotonic_ns()
         outcome = "error"
         try:
