@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import grpc
 import httpx
 from support.otlp import request, span
 from support.server import OWN_GRPC, Server, running_server, wait_until
+from support.tempopb import message, method
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
@@ -34,6 +36,22 @@ def test_a_query_is_part_of_its_clients_trace(tmp_path: Path) -> None:
         assert by_name.keys() == {"GET api_search", "query"}
         assert by_name["query"]["parentSpanId"] == by_name["GET api_search"]["spanId"]
         assert by_name["GET api_search"]["kind"] == "SPAN_KIND_SERVER"
+
+
+def test_a_stream_is_part_of_its_clients_trace(tmp_path: Path) -> None:
+    with running_server(tmp_path / "store", *TRACED) as server:
+        for number, target in enumerate((server.grpc, server.api_url.removeprefix("http://"))):
+            trace_id = f"{number}{TRACE_ID[1:]}"
+            metadata = (("traceparent", TRACEPARENT.replace(TRACE_ID, trace_id)),)
+            with grpc.insecure_channel(target) as channel:
+                for query in ("{}", "{ x"):
+                    asked = message("SearchRequest")(Query=query)
+                    call = method(channel, "Search")(asked, metadata=metadata, timeout=30)
+                    assert call.code() is not None  # waits for the end
+            wait_until(lambda wanted=trace_id: len(spans_of(server, wanted)) >= 4)
+
+            names = sorted(str(s["name"]) for s in spans_of(server, trace_id))
+            assert names == ["query", "query", *["tempopb.StreamingQuerier/Search"] * 2]
 
 
 def test_storing_its_own_spans_makes_no_spans(tmp_path: Path) -> None:

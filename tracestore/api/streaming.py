@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from google.rpc.code_pb2 import Code
+from opentelemetry.trace import StatusCode
 
 from tracestore.api.errors import refuse
 from tracestore.clock import Clock
@@ -69,9 +70,20 @@ class StreamingCalls:
             await self._timed(name, request, metadata, send)
             return
         carrier = {key: value for key, value in metadata if isinstance(value, str)}
+        failure = None
         with self._tracing.request(name.removeprefix("/"), carrier) as span:
-            span.set_attributes({"rpc.system": "grpc", "rpc.method": name})
-            await self._timed(name, request, metadata, send)
+            try:
+                await self._timed(name, request, metadata, send)
+            except CallError as error:  # raised below: a bad request is no error of ours
+                failure = error
+            code = Code.OK if failure is None else failure.code
+            span.set_attributes(
+                {"rpc.system": "grpc", "rpc.method": name, "rpc.grpc.status_code": code}
+            )
+            if code == Code.INTERNAL:
+                span.set_status(StatusCode.ERROR)
+        if failure is not None:
+            raise failure
 
     async def _timed(self, name: str, request: bytes, metadata: Metadata, send: Send) -> None:
         started_ns = self._clock.monotonic_ns()
