@@ -26,7 +26,7 @@ from tracestore.query.masks import Mask
 from tracestore.query.parts import Domain
 from tracestore.query.scan import TABLE_OF_DOMAIN, ChunkScan, SourceScan
 from tracestore.query.source_columns import STORED_SCOPE, SourceColumns
-from tracestore.query.tag_counts import Batch, ValueCounts, count_values, listed
+from tracestore.query.tag_counts import Batch, Counted, ValueCounts, count_values, listed
 from tracestore.query.tag_spans import MarkedSpans, rows_of, spans_of
 from tracestore.storage.block.cache import BlockCache
 
@@ -45,8 +45,8 @@ TEXT_INTRINSICS = frozenset(
 
 _COUNTED_TYPES = frozenset({*SCALAR_TYPES, *ELEMENT_TYPES})
 _PER_SOURCE = (Domain.RESOURCE, Domain.SCOPE)
-_ENTRY_BYTES = 16
-"""Beside the text of a value in the cache."""
+_ENTRY_BYTES = 200
+"""Of an entry of the cache, beside its values."""
 
 
 class TagColumns:
@@ -60,24 +60,28 @@ class TagColumns:
         self._bytes_max = bytes_max
         self._cache = cache
 
-    def values_of(self, scan: SourceScan) -> ValueCounts:
+    def values_of(self, scan: SourceScan) -> Counted:
         """Count the values in a source; cut if they are too long together.
 
         Raises: DeadlineError; what the source raises.
         """
-        found = ValueCounts(self._bytes_max)
+        found, before = ValueCounts(self._bytes_max), scan.stats.inspected_bytes
         if self._spans.is_filtered:
             self._count(scan, self._bound(scan), found)
-            return found
+        else:
+            self._look_up(scan, found)
+        spent = scan.stats.inspected_bytes - before
+        return replace(found.counted(), inspected_bytes=spent)
+
+    # --- without a filter --------------------------------------------------------------------
+
+    def _look_up(self, scan: SourceScan, found: ValueCounts) -> None:
         for scope in _scopes(self._tag, is_filtered=False):
             for batch in self._of_attribute(scan, scope, found):
                 found.add(batch)
         if isinstance(self._tag, names.Intrinsic):
             for batch in self._of_intrinsic(scan, self._tag, found):
                 found.add(batch)
-        return found
-
-    # --- without a filter --------------------------------------------------------------------
 
     def _of_attribute(self, scan: SourceScan, scope: Scope, found: ValueCounts) -> Iterator[Batch]:
         assert isinstance(self._tag, names.Attribute)
@@ -126,17 +130,18 @@ class TagColumns:
         """Count what filters do not list; blocks do not change, so the cache may have it."""
         key = (scan.source.id, "tag values", about, self._bytes_max)
         cache = None if scan.source.is_live else self._cache
-        known: tuple[list[Batch], bool] | None = None if cache is None else cache.get(key)
+        known: Counted | None = None if cache is None else cache.get(key)
         if known is None:
-            counts = ValueCounts(self._bytes_max)
+            counts, before = ValueCounts(self._bytes_max), scan.stats.inspected_bytes
             self._count(scan, [make()], counts)
-            known = counts.batches(), counts.is_full
+            spent = scan.stats.inspected_bytes - before
+            known = replace(counts.counted(), inspected_bytes=spent)
             if cache is not None:
-                size = sum(b.texts.nbytes + _ENTRY_BYTES * len(b.texts) for b in known[0])
-                cache.put(key, known, size + _ENTRY_BYTES)
-        batches, is_cut = known
-        found.is_full |= is_cut
-        return batches
+                cache.put(key, known, known.nbytes + _ENTRY_BYTES)
+        else:
+            scan.stats.inspected_bytes += known.inspected_bytes
+        found.is_full |= known.is_cut
+        return known.batches
 
     # --- counting ----------------------------------------------------------------------------
 

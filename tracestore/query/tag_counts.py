@@ -54,8 +54,39 @@ class Batch:
     counts: Counts
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """Values that were counted: a batch a type, each value once, in no order."""
+
+    batches: tuple[Batch, ...] = ()
+    is_cut: bool = False
+    """Whether their texts were too long together."""
+    inspected_bytes: int = 0
+    """What a query that finds them in the cache has looked at, as if it had read it."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held in memory."""
+        return sum(one.texts.nbytes + one.counts.nbytes for one in self.batches)
+
+    def ranked(self, limit: int = 0) -> tuple[TagValue, ...]:
+        """List the values, most frequent first, ties by type and text; 0: all of them."""
+        joined = _Joined(self.batches)
+        order = joined.rank(limit)
+        texts = joined.texts.take(pa.array(order)).to_pylist()
+        if len(self.batches) == 1:
+            return tuple(zip(repeat(self.batches[0].type), texts, strict=False))
+        types = [batch.type for batch in self.batches]
+        return tuple(zip([types[t] for t in joined.types[order].tolist()], texts, strict=True))
+
+    def first(self, count: int) -> Counted:
+        """Keep the first of the values in order."""
+        joined = _Joined(self.batches)
+        return Counted(batches=joined.keep(joined.rank(0)[:count]), is_cut=self.is_cut)
+
+
 class ValueCounts:
-    """The distinct values so far. Owned by one query.
+    """Counts values; owned by one query.
 
     Past ``bytes_max`` of distinct text it ``is_full``: the most frequent values that fit stay, and
     nothing more should be added.
@@ -65,7 +96,7 @@ class ValueCounts:
         """Take the bound; 0 is none."""
         self._bytes_max = bytes_max
         self._pending: list[Batch] = []
-        self._merged: list[Batch] = []
+        self._merged: tuple[Batch, ...] = ()
         self._pending_bytes = 0
         self._merged_bytes = 0
         self.is_full = False
@@ -75,33 +106,30 @@ class ValueCounts:
         self._pending.append(batch)
         self._pending_bytes += batch.texts.nbytes - _OFFSET_BYTES * len(batch.texts)
         if self._pending_bytes > (self._bytes_max or MERGED_BYTES_MIN) + self._merged_bytes:
-            self.batches()
+            self._merge()
 
-    def batches(self) -> list[Batch]:
-        """Get what is known: a batch a type, each value once, in no order."""
-        if not self._pending:
-            return self._merged
+    def extend(self, counted: Counted) -> None:
+        """Add what was counted elsewhere; if that was cut, so is this."""
+        for batch in counted.batches:
+            self.add(batch)
+        self.is_full |= counted.is_cut
+
+    def counted(self) -> Counted:
+        """Get what is known by now."""
+        if self._pending:
+            self._merge()
+        return Counted(batches=self._merged, is_cut=self.is_full)
+
+    def _merge(self) -> None:
         by_type: dict[TagType, list[Batch]] = {}
         for batch in [*self._merged, *self._pending]:
             by_type.setdefault(batch.type, []).append(batch)
-        self._merged = [_merge(batches) for _, batches in sorted(by_type.items())]
+        self._merged = tuple(_merge(batches) for _, batches in sorted(by_type.items()))
         self._pending, self._pending_bytes = [], 0
         self._merged_bytes = sum(_text_bytes(batch.texts) for batch in self._merged)
         if self._bytes_max and self._merged_bytes > self._bytes_max:
             self.is_full = True
             self._merged = _most_frequent(self._merged, self._bytes_max)
-        return self._merged
-
-    def ranked(self, limit: int = 0) -> tuple[TagValue, ...]:
-        """List the values, most frequent first, ties by type and text; 0: all of them."""
-        batches = self.batches()
-        joined = _Joined(batches)
-        order = joined.rank(limit)
-        texts = joined.texts.take(pa.array(order)).to_pylist()
-        if len(batches) == 1:
-            return tuple(zip(repeat(batches[0].type), texts, strict=False))
-        types = [batch.type for batch in batches]
-        return tuple(zip([types[t] for t in joined.types[order].tolist()], texts, strict=True))
 
 
 class _Joined:
@@ -127,7 +155,7 @@ class _Joined:
         ranked: npt.NDArray[np.int64] = places[order[: limit or None]]
         return ranked
 
-    def keep(self, places: npt.NDArray[np.int64]) -> list[Batch]:
+    def keep(self, places: npt.NDArray[np.int64]) -> tuple[Batch, ...]:
         """Leave out the values in other places."""
         found = []
         for number, batch in enumerate(self._batches):
@@ -135,7 +163,7 @@ class _Joined:
             if len(kept):
                 texts = self.texts.take(pa.array(kept))
                 found.append(Batch(batch.type, texts, self.counts[kept]))
-        return found
+        return tuple(found)
 
 
 def _merge(batches: list[Batch]) -> Batch:
@@ -150,18 +178,12 @@ def _text_bytes(texts: pa.StringArray) -> int:
     return pc.sum(pc.binary_length(texts)).as_py() or 0
 
 
-def _most_frequent(batches: list[Batch], bytes_max: int) -> list[Batch]:
+def _most_frequent(batches: Sequence[Batch], bytes_max: int) -> tuple[Batch, ...]:
     """Cut behind the most frequent values whose texts fit; of ties those that came first stay."""
     joined = _Joined(batches)
     order = np.argsort(-joined.counts, kind="stable")
     ends = np.cumsum(pc.binary_length(joined.texts).to_numpy()[order])
     return joined.keep(np.sort(order[: np.searchsorted(ends, bytes_max, side="right")]))
-
-
-def first_values(batches: list[Batch], kept: int) -> list[Batch]:
-    """Keep the first of some distinct values in order."""
-    joined = _Joined(batches)
-    return joined.keep(joined.rank(0)[:kept])
 
 
 # --- columns -------------------------------------------------------------------------------------

@@ -22,10 +22,11 @@ from tracestore.model.results import QueryStats
 from tracestore.model.tags import TagType, TagValues
 from tracestore.query.control import QueryControl
 from tracestore.query.progress import Progress
+from tracestore.query.scan import SourceScan
 from tracestore.query.source import SpanSource
 from tracestore.query.staleness import Staleness
 from tracestore.query.tag_columns import TEXT_INTRINSICS, TagColumns
-from tracestore.query.tag_counts import TAG_TYPES, Batch, ValueCounts, first_values
+from tracestore.query.tag_counts import TAG_TYPES, Batch, Counted, ValueCounts
 from tracestore.query.tag_spans import Lookup, MarkedSpans
 from tracestore.storage.block.cache import BlockCache
 
@@ -73,17 +74,24 @@ def tag_values(
             return answer.result(QueryStats())
     spans = MarkedSpans(sources, lookup, filter, control, tag=tag)
     columns = TagColumns(tag, spans, bytes_max=lookup.bytes_max, cache=cache)
-    for scan in spans.scans:
-        answer.add(columns.values_of(scan))
+    blocks = _Blocks(tag, spans, lookup, cache)
+    for scan in blocks.unknown:
+        found = columns.values_of(scan)
+        answer.add(found)
+        blocks.add(scan, found)
         spans.stats.completed_jobs += 1
         if answer.is_done:
-            return answer.result(spans.stats)
+            break
         if progress is not None and progress.is_due():
             progress.show(answer.result(spans.stats))
+    else:
+        answer.add(blocks.known)
+        spans.stats.completed_jobs = spans.stats.total_jobs
+        spans.stats.inspected_bytes += blocks.known.inspected_bytes
     for scan in spans.joined():
-        answer.add(columns.values_of(scan))
         if answer.is_done:
             break
+        answer.add(columns.values_of(scan))
     return answer.result(spans.stats)
 
 
@@ -100,28 +108,65 @@ class _Answer:
         """Whether no more should be looked for."""
         return self._counts.is_full or self._staleness.is_over
 
-    def add(self, found: ValueCounts) -> None:
+    def add(self, found: Counted) -> None:
         """Add the values of a source."""
-        batches = found.batches()
         if self._staleness.is_watching:
-            batches = first_values(batches, self._staleness.take(found.ranked()))
-        for batch in batches:
-            self._counts.add(batch)
-        self._counts.is_full |= found.is_full
+            found = found.first(self._staleness.take(found.ranked()))
+        self._counts.extend(found)
 
     def result(self, stats: QueryStats) -> TagValues:
         """Make the answer as far as it goes."""
-        return TagValues(values=self._counts.ranked(self._limit), stats=replace(stats))
+        return TagValues(values=self._counts.counted().ranked(self._limit), stats=replace(stats))
 
 
-def _demanded(values: Sequence[Value]) -> ValueCounts:
+class _Blocks:
+    """The blocks of a lookup as one, whose values the cache may have: who types asks often.
+
+    With a filter, or where the order of arrival matters, nothing is kept.
+    """
+
+    def __init__(
+        self, tag: Field, spans: MarkedSpans, lookup: Lookup, cache: BlockCache | None
+    ) -> None:
+        live = [scan for scan in spans.scans if scan.source.is_live]
+        blocks = [scan for scan in spans.scans if not scan.source.is_live]
+        is_kept = not spans.is_filtered and not lookup.stale_max and len(blocks) > 1
+        self._cache = cache if is_kept else None
+        ids = [scan.source.id for scan in blocks]
+        self._key = (tag.text, "tag values", lookup.bytes_max, *ids)
+        self._found = ValueCounts(lookup.bytes_max)
+        self._inspected_bytes = 0
+        self._left = len(blocks)
+        known: Counted | None = None if self._cache is None else self._cache.get(self._key)
+        self.known = known or Counted()
+        """What the cache had of all blocks."""
+        self.unknown = [*live, *blocks] if known is None else live
+        """The sources to look into: live ones, then blocks, the newest first."""
+
+    def add(self, scan: SourceScan, found: Counted) -> None:
+        """Take the values of a source; once all is known of the blocks, it is kept."""
+        if self._cache is None or scan.source.is_live:
+            return
+        self._found.extend(found)
+        self._inspected_bytes += found.inspected_bytes
+        self._left -= 1
+        if self._left == 0 or self._found.is_full:
+            made = replace(self._found.counted(), inspected_bytes=self._inspected_bytes)
+            self._cache.put(self._key, made, made.nbytes + _ID_BYTES * len(self._key))
+
+
+_ID_BYTES = 100
+"""Of an ID in the key of an entry of the cache."""
+
+
+def _demanded(values: Sequence[Value]) -> Counted:
     """Make values of those that a filter demands; a text that is no Unicode is nowhere stored."""
     found = ValueCounts(0)
     for value in values:
         text = value_text(value)
         if value.type is not ValueType.STRING or _is_unicode(text):
             found.add(Batch(TAG_TYPES[value.type], pa.array([text]), np.ones(1, np.int64)))
-    return found
+    return found.counted()
 
 
 def _is_unicode(text: str) -> bool:
