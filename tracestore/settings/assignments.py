@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from tracestore.errors import SettingsError
 from tracestore.settings.leaves import leaves
+from tracestore.settings.override_keys import successor
 from tracestore.settings.schema import Ignored, Refused, Section, Target, find, nearest
 from tracestore.settings.tempo_keys import KeepDefaultError
 
-_OVERRIDES = "overrides."
 _SAYS_NOTHING = frozenset({"", "false", "no", "off", "0", "~", "null"})
 
 
@@ -24,8 +24,6 @@ class Assignment:
 
     value: object
     origin: str
-    is_override: bool = False
-    """Given below ``overrides``, which wins over the component's own key, as in Tempo."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +32,8 @@ class Layer:
 
     values: dict[str, Assignment] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    has_flat: bool = False
+    """Whether the flat format of overrides was met, and warned of."""
 
     def give(self, path: Sequence[str], text: str | None, origin: str) -> None:
         """Take one key with its text.
@@ -50,6 +50,7 @@ class Layer:
         name = ".".join(path)
         match find(path):
             case Target() as target:
+                self._warn_of_flat(name, origin)
                 self._set(name, target, text, origin)
             case Ignored(reason):
                 self.warnings.append(f"{origin}: {name} has no effect: {reason}")
@@ -77,14 +78,20 @@ class Layer:
             except (ValueError, OverflowError) as error:
                 raise SettingsError(f"{origin}: {name}: {error}, got {text!r}") from error
         old = self.values.get(target.path)
-        if old is not None and old.is_override:
-            return
-        is_override = name.startswith(_OVERRIDES)
-        if old is not None and old.value != value and not is_override:
+        if old is not None and old.value != value:
             raise SettingsError(
                 f"{origin}: {name} = {text} contradicts {old.origin}, which sets the same"
             )
-        self.values[target.path] = Assignment(value=value, origin=origin, is_override=is_override)
+        self.values[target.path] = Assignment(value=value, origin=origin)
+
+    def _warn_of_flat(self, name: str, origin: str) -> None:
+        newer = successor(name)
+        if newer is not None and not self.has_flat:
+            self.has_flat = True
+            self.warnings.append(
+                f"{origin}: {name} is of the flat format of Tempo 2.x, which goes away: "
+                f"write {newer}, and the others alike"
+            )
 
 
 def says_nothing(text: str) -> bool:

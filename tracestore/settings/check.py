@@ -58,6 +58,8 @@ _MAY_BE_ZERO = frozenset(
     }
 )
 _SHARES = frozenset({"query.streaming.busy_max"})
+_LIMITS = "overrides.defaults."
+"""Each of them may be 0, which says something of its own."""
 _SIGNED = frozenset({"storage.block.compression_level"})
 _NUMBER_MAX = 1 << 53
 _DURATION_MAX_S = 100 * 365 * 86400
@@ -117,7 +119,7 @@ def _wrong(path: str, value: object) -> str | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and path not in _SIGNED:
         if value < 0:
             return "expected no negative value"
-        if value == 0 and path not in _MAY_BE_ZERO:
+        if value == 0 and path not in _MAY_BE_ZERO and not path.startswith(_LIMITS):
             return "expected more than 0"
         highest = _MAX.get(path, _DURATION_MAX_S if name.endswith("_s") else _NUMBER_MAX)
         if value > highest:

@@ -67,24 +67,35 @@ def leaf_values(section: object, prefix: str = "") -> dict[LeafPath, object]:
     values: dict[LeafPath, object] = {}
     for field in dataclasses.fields(typing.cast("Any", section)):
         value = getattr(section, field.name)
+        path = prefix + _key(field)
         if dataclasses.is_dataclass(value):
-            values |= leaf_values(value, f"{prefix}{field.name}.")
+            values |= leaf_values(value, f"{path}.")
         else:
-            values[prefix + field.name] = value
+            values[path] = value
     return values
 
 
 def build_settings(values: Mapping[LeafPath, object]) -> tree.Settings:
     """Build the tree from the values that are not defaults."""
     assert values.keys() <= leaves().keys(), sorted(values.keys() - leaves().keys())
-    return typing.cast("tree.Settings", _build(tree.Settings, "", values))
+    return typing.cast("tree.Settings", build_tree(tree.Settings, values))
+
+
+def build_tree(cls: type, values: Mapping[LeafPath, object]) -> object:
+    """Build a section from the values of its leaves that are not defaults, by path below it."""
+    return _build(cls, "", values)
+
+
+def _key(field: dataclasses.Field[Any]) -> str:
+    """Get the key of a field: a name that Python keeps for itself has an underscore behind it."""
+    return field.name.rstrip("_")
 
 
 def _build(cls: type, prefix: str, values: Mapping[LeafPath, object]) -> object:
     hints = typing.get_type_hints(cls)
     given: dict[str, object] = {}
     for field in dataclasses.fields(cls):
-        path = prefix + field.name
+        path = prefix + _key(field)
         if dataclasses.is_dataclass(hints[field.name]):
             given[field.name] = _build(hints[field.name], path + ".", values)
         elif path in values:
@@ -101,7 +112,7 @@ def _walk(cls: type, prefix: str) -> list[Leaf | SectionDoc]:
     ]
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
-        path = prefix + field.name
+        path = prefix + _key(field)
         if dataclasses.is_dataclass(hint):
             found += _walk(typing.cast("type", hint), path + ".")
             continue

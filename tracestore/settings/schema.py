@@ -10,9 +10,10 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import TypeAlias
 
-from tracestore.settings import tempo_keys
+from tracestore.settings import override_keys, tempo_keys
 from tracestore.settings.leaves import Parser, leaves
 
 
@@ -52,13 +53,13 @@ Node: TypeAlias = Section | Target | Ignored | Refused
 def schema() -> Section:
     """Get the root of the known keys. Our own leaves win over a key of Tempo of the same name."""
     root = Section()
-    for reason, paths in tempo_keys.IGNORED.items():
+    for reason, paths in chain(tempo_keys.IGNORED.items(), override_keys.IGNORED.items()):
         for path in expand(paths):
             _put(root, path, Ignored(reason))
     for reason, paths in tempo_keys.REFUSED.items():
         for path in expand(paths):
             _put(root, path, Refused(reason))
-    for path, meaning in tempo_keys.MEANT.items():
+    for path, meaning in (tempo_keys.MEANT | override_keys.meant()).items():
         if isinstance(meaning, str):
             _put(root, path, Target(meaning, leaves()[meaning].parse))
         else:

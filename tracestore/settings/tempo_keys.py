@@ -19,14 +19,6 @@ class KeepDefaultError(Exception):
     """The value is Tempo's way to say that it does not choose."""
 
 
-def _chosen_duration(text: str) -> float:
-    """Parse an override, where 0 falls back to the limit of the query frontend."""
-    seconds = units.parse_unit_duration(text)
-    if seconds == 0:
-        raise KeepDefaultError
-    return seconds
-
-
 def _chosen_size(text: str) -> int:
     """Parse a limit where 0 is unlimited: the default bound of memory then stays."""
     size = units.parse_size(text)
@@ -134,25 +126,12 @@ MEANT: Final[dict[str, Meaning]] = {
     "query_frontend.metrics.max_intervals": "query.max_metrics_intervals",
     "query_frontend.metrics.max_exemplars": "query.max_exemplars",
     "query_frontend.metrics.max_response_series": "query.max_response_series",
-    "overrides.defaults.read.max_metrics_duration": (
-        "query.max_metrics_duration_s",
-        _chosen_duration,
-    ),
-    "overrides.max_metrics_duration": ("query.max_metrics_duration_s", _chosen_duration),
-    "overrides.defaults.read.max_search_duration": ("query.max_duration_s", _chosen_duration),
-    "overrides.max_search_duration": ("query.max_duration_s", _chosen_duration),
-    "overrides.defaults.global.max_bytes_per_trace": ("query.max_trace_bytes", _chosen_size),
-    "overrides.max_bytes_per_trace": ("query.max_trace_bytes", _chosen_size),
-    "overrides.defaults.read.max_bytes_per_tag_values_query": (
-        "query.max_bytes_per_tag_values_query",
-        units.parse_size,
-    ),
-    "overrides.max_bytes_per_tag_values_query": (
-        "query.max_bytes_per_tag_values_query",
-        units.parse_size,
-    ),
     "overrides.defaults.read.max_condition_groups_per_tag_query": (
         "query.max_condition_groups_per_tag_query"
+    ),
+    "storage.trace.wal.ingestion_time_range_slack": (
+        "distributor.ingestion_time_range_slack_s",
+        _DURATION,
     ),
 }
 """Key of Tempo -> our leaf, with a parser where the unit or the meaning of 0 differs."""
@@ -250,7 +229,7 @@ IGNORED: Final[dict[str, str]] = {
             (f"{_JAEGER}.thrift_http", _COLLECTOR_HTTP),
         )
     ),
-    "attributes are stored whole": "distributor.{max_attribute_bytes,max_span_attr_byte}",
+    "replaced by distributor.max_attribute_bytes": "distributor.max_span_attr_byte",
     "the distributor has no such setting": """
         distributor.{forwarders,usage,log_received_traces,log_received_spans}
         distributor.{log_discarded_spans,metric_received_spans,search_tags_deny_list}
@@ -272,7 +251,7 @@ IGNORED: Final[dict[str, str]] = {
         storage.trace.block.{index_downsample_bytes,index_page_size_bytes}
         storage.trace.block.{search_encoding,search_page_size_bytes,create_with_dedicated_columns}
         storage.trace.wal.{completedfilepath,blocksfilepath,v2_encoding,search_encoding}
-        storage.trace.wal.{encoding,version,ingestion_time_range_slack,dedicated_columns}
+        storage.trace.wal.{encoding,version,dedicated_columns}
         storage.trace.search.{chunk_size_bytes,prefetch_trace_count,read_buffer_count}
         storage.trace.search.{read_buffer_size_bytes,cache_control}
     """,
@@ -332,52 +311,6 @@ IGNORED: Final[dict[str, str]] = {
         metrics_generator.{traces_storage,traces_query_storage,instance_id,ingest_concurrency}
         metrics_generator.{metrics_ingestion_time_range_slack,assigned_partitions}
         metrics_generator.{disable_local_blocks,disable_grpc,consumer_group}
-        overrides.defaults.metrics_generator.{ring_size,processors,max_active_series}
-        overrides.defaults.metrics_generator.{max_active_entities,collection_interval}
-        overrides.defaults.metrics_generator.{disable_collection,generate_native_histograms}
-        overrides.defaults.metrics_generator.{trace_id_label_name,remote_write_headers}
-        overrides.defaults.metrics_generator.{native_histogram_bucket_factor}
-        overrides.defaults.metrics_generator.{native_histogram_max_bucket_number}
-        overrides.defaults.metrics_generator.{native_histogram_min_reset_duration}
-        overrides.defaults.metrics_generator.{ingestion_time_range_slack,forwarder,processor}
-        overrides.defaults.metrics_generator.{span_name_sanitization,max_cardinality_per_label}
-        overrides.metrics_generator_{ring_size,processors,max_active_series}
-        overrides.metrics_generator_{collection_interval,disable_collection}
-        overrides.metrics_generator_{generate_native_histograms,trace_id_label_name}
-        overrides.metrics_generator_{forwarder_queue_size,forwarder_workers}
-        overrides.metrics_generator_{ingestion_time_range_slack,remote_write_headers}
-        overrides.metrics_generator_processor_service_graphs_{histogram_buckets,dimensions}
-        overrides.metrics_generator_processor_service_graphs_{peer_attributes}
-        overrides.metrics_generator_processor_service_graphs_{enable_client_server_prefix}
-        overrides.metrics_generator_processor_span_metrics_{histogram_buckets,dimensions}
-        overrides.metrics_generator_processor_span_metrics_{intrinsic_dimensions}
-        overrides.metrics_generator_processor_span_metrics_{filter_policies,dimension_mappings}
-        overrides.metrics_generator_processor_span_metrics_{enable_target_info}
-        overrides.metrics_generator_processor_span_metrics_{target_info_excluded_dimensions}
-        overrides.metrics_generator_processor_local_blocks_{max_live_traces,max_block_duration}
-        overrides.metrics_generator_processor_local_blocks_{max_block_bytes,flush_check_period}
-        overrides.metrics_generator_processor_local_blocks_{trace_idle_period}
-        overrides.metrics_generator_processor_local_blocks_{complete_block_timeout}
-    """,
-    "limits of a tenant are not supported yet": """
-        overrides.{per_tenant_override_config,per_tenant_override_period,enable_legacy_overrides}
-        overrides.{user_configurable_overrides,forwarders,cost_attribution}
-        overrides.defaults.{forwarders,cost_attribution,storage.parquet_dedicated_columns}
-        overrides.defaults.ingestion.{rate_strategy,rate_limit_bytes,burst_size_bytes}
-        overrides.defaults.ingestion.{max_traces_per_user,max_global_traces_per_user}
-        overrides.defaults.ingestion.{tenant_shard_size,max_attribute_bytes,artificial_delay}
-        overrides.defaults.ingestion.retry_info_enabled
-        overrides.defaults.read.max_blocks_per_tag_values_query
-        overrides.defaults.read.{unsafe_query_hints,left_pad_trace_ids,metrics_spanonly_fetch}
-        overrides.defaults.read.{span_pruning_awareness,span_pruning_enabled}
-        overrides.defaults.read.engine_bytes_tracking
-        overrides.defaults.compaction.{block_retention,compaction_window,compaction_disabled}
-        overrides.ingestion_{rate_strategy,rate_limit_bytes,burst_size_bytes,tenant_shard_size}
-        overrides.ingestion_{max_attribute_bytes,artificial_delay,retry_info_enabled}
-        overrides.{max_traces_per_user,max_global_traces_per_user,max_blocks_per_tag_values_query}
-        overrides.unsafe_query_hints
-        overrides.{block_retention,compaction_window,compaction_disabled}
-        overrides.{parquet_dedicated_columns,max_search_bytes_per_trace,search_tags_allow_list}
     """,
 }
 """Reason -> keys that are accepted with a warning."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tracestore.settings.limits import OverridesSettings
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -152,6 +154,18 @@ class DistributorSettings:
     receivers: ReceiverSettings = field(default_factory=ReceiverSettings)
     retry_after_on_resource_exhausted_s: float = 5.0
     """The delay that refused senders are asked to keep."""
+    max_attribute_bytes: int = 2048
+    """Longest key or text of an attribute; more is cut, and marked by ``tracestore.truncated``."""
+    ingestion_time_range_slack_s: float = 120.0
+    """Requests with spans further from now than this are kept, and counted as a warning."""
+    trace_idle_s: float = 5.0
+    """A trace counts as live for so long after its last span; for the limit of live traces."""
+    trace_memory_s: float = 300.0
+    """The size of a trace is remembered for so long after its last span; for the limit of it."""
+    trace_memory_traces_max: int = 1_000_000
+    """Traces of a tenant whose size is remembered, 32 to 128 B each."""
+    discard_log_interval_s: float = 60.0
+    """How often the log says which spans of a tenant were discarded and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,4 +356,5 @@ class Settings:
     ingester: IngesterSettings = field(default_factory=IngesterSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     query: QuerySettings = field(default_factory=QuerySettings)
+    overrides: OverridesSettings = field(default_factory=OverridesSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)

@@ -7,6 +7,7 @@ The file is read as nodes and not as Python values, so a text keeps the form in 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import yaml
 
@@ -43,18 +44,28 @@ def read_yaml(text: str, *, source: str) -> Layer:
         SettingsError: the text is no YAML, or a key or value is wrong; names line and key path.
     """
     layer = Layer()
+    with open_yaml(text, source=source) as (loader, root):
+        if root is not None:
+            _File(loader, source, layer).read(root)
+    return layer
+
+
+@contextmanager
+def open_yaml(text: str, *, source: str) -> Iterator[tuple[yaml.SafeLoader, yaml.Node | None]]:
+    """Get the loader and the root of a text, None if there is nothing in it.
+
+    Raises: SettingsError for what is no YAML, also if that shows only while nodes are looked at.
+    """
     try:
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
-        if root is not None and root.tag != _NULL_TAG:
-            _File(loader, source, layer).read(root)
+        yield loader, None if root is None or root.tag == _NULL_TAG else root
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = source if mark is None else f"{source}:{mark.line + 1}"
         raise SettingsError(f"{where}: {_problem(error)}") from error
     except yaml.YAMLError as error:
         raise SettingsError(f"{source}: {_one_line(str(error))}") from error
-    return layer
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
@@ -67,35 +78,29 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-class _File:
-    """The walk over one file."""
+class FileWalk:
+    """The walk over the keys of a file, each resolved against the schema and given to a layer."""
 
     def __init__(self, loader: yaml.SafeLoader, source: str, layer: Layer) -> None:
         self._loader = loader
-        self._source = source
-        self._layer = layer
-        self._present: dict[Path, str] = {}
-        """Sections and keys that were seen under the receivers, with their origin."""
+        self.source = source
+        self.layer = layer
         self._flat: set[int] = set()
         """Mappings whose merges are resolved; an alias leads to the same one again."""
 
-    def read(self, root: yaml.Node) -> None:
-        if not isinstance(root, yaml.MappingNode):
-            raise SettingsError(f"{self._origin(root)}: expected keys and values at the top")
-        self._mapping(root, ())
-        self._switch_receivers()
+    def pairs_of(
+        self, node: yaml.Node, expected: str
+    ) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+        """Go through a mapping; null is an empty one. Raises: SettingsError for anything else."""
+        if isinstance(node, yaml.MappingNode):
+            yield from self._pairs(node)
+        elif node.tag != _NULL_TAG:
+            raise SettingsError(f"{self.origin(node)}: expected {expected}")
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> None:
-        if len(path) > _DEPTH_MAX:
-            raise SettingsError(f"{self._origin(node)}: nested deeper than {_DEPTH_MAX} keys")
-        for key, value in self._pairs(node):
-            self._key((*path, key.value), key, value)
-
-    def _key(self, path: Path, key: yaml.Node, value: yaml.Node) -> None:
-        origin = self._origin(key)
+    def read_key(self, path: Path, key: yaml.Node, value: yaml.Node) -> None:
+        """Take a key and all that is below it. Raises: SettingsError."""
+        origin = self.origin(key)
         name = ".".join(path)
-        if path[:2] == _RECEIVERS:
-            self._present[path] = origin
         known = find(path)
         if known is None:
             raise unknown_key(path, origin)
@@ -103,15 +108,29 @@ class _File:
             self._mapping(value, path)
         elif isinstance(value, yaml.ScalarNode):
             text = None if value.tag == _NULL_TAG else value.value
-            self._layer.give(path, text, origin)
+            self.layer.give(path, text, origin)
         elif isinstance(known, Target):
             raise SettingsError(f"{origin}: {name}: expected a value, got {_kind(value)}")
         elif isinstance(known, Section):
             raise SettingsError(f"{origin}: {name}: expected keys and values, got {_kind(value)}")
         elif isinstance(known, Ignored):
-            self._layer.give(path, None, origin)
+            self.layer.give(path, None, origin)
         elif isinstance(known, Refused) and _says_something(value):
-            self._layer.give(path, _kind(value), origin)
+            self.layer.give(path, _kind(value), origin)
+
+    def construct(self, node: yaml.Node) -> object:
+        """Make the plain value of a node."""
+        return self._loader.construct_object(node, deep=True)
+
+    def origin(self, node: yaml.Node) -> str:
+        """Say where a node stands."""
+        return f"{self.source}:{node.start_mark.line + 1}"
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> None:
+        if len(path) > _DEPTH_MAX:
+            raise SettingsError(f"{self.origin(node)}: nested deeper than {_DEPTH_MAX} keys")
+        for key, value in self._pairs(node):
+            self.read_key((*path, key.value), key, value)
 
     def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
         if id(node) not in self._flat:
@@ -125,13 +144,35 @@ class _File:
         seen: dict[str, yaml.Node] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise SettingsError(f"{self._origin(key)}: a key must be a text")
+                raise SettingsError(f"{self.origin(key)}: a key must be a text")
             if key.tag != _MERGE_TAG and key.value in seen:
                 raise SettingsError(
-                    f"{self._origin(key)}: {printable(key.value)} is given twice, "
+                    f"{self.origin(key)}: {printable(key.value)} is given twice, "
                     f"first in line {seen[key.value].start_mark.line + 1}"
                 )
             seen[key.value] = key
+
+
+class _File(FileWalk):
+    """The walk over a configuration."""
+
+    def __init__(self, loader: yaml.SafeLoader, source: str, layer: Layer) -> None:
+        super().__init__(loader, source, layer)
+        self._present: dict[Path, str] = {}
+        """Sections and keys that were seen under the receivers, with their origin."""
+
+    def read(self, root: yaml.Node) -> None:
+        """Read the whole file."""
+        if not isinstance(root, yaml.MappingNode):
+            raise SettingsError(f"{self.origin(root)}: expected keys and values at the top")
+        self._mapping(root, ())
+        self._switch_receivers()
+
+    def read_key(self, path: Path, key: yaml.Node, value: yaml.Node) -> None:
+        """Take a key; those of receivers are noted."""
+        if path[:2] == _RECEIVERS:
+            self._present[path] = self.origin(key)
+        super().read_key(path, key, value)
 
     def _switch_receivers(self) -> None:
         """Turn off the receivers that a Collector's map does not name, and on those it does."""
@@ -148,16 +189,13 @@ class _File:
                 where = (*protocols, named[-1])
             origin = self._present.get(where, self._present[_RECEIVERS])
             leaf = f"distributor.receivers.{section}.enabled"
-            self._layer.values.setdefault(leaf, Assignment(value=on, origin=origin))
+            self.layer.values.setdefault(leaf, Assignment(value=on, origin=origin))
 
     def _is_collectors(self, receiver: str) -> bool:
         """Whether a receiver is named as in a Collector's map, and not with keys of our own."""
         path = (*_RECEIVERS, receiver)
         below = {p[3] for p in self._present if p[:3] == path and len(p) > 3}
         return path in self._present and not below & OWN_RECEIVER_KEYS
-
-    def _origin(self, node: yaml.Node) -> str:
-        return f"{self._source}:{node.start_mark.line + 1}"
 
 
 def _kind(node: yaml.Node) -> str:

@@ -167,8 +167,10 @@ def test_a_compose_file_of_2x() -> None:
     assert settings.ingester.max_block_duration_s == 300
     assert settings.ingester.max_block_bytes == 1_000_000
     assert settings.distributor.receivers.grpc_request_bytes_max == 16 << 20
-    assert settings.query.max_duration_s == 7 * 86400
-    assert settings.query.max_trace_bytes == 50_000_000
+    limits = settings.overrides.defaults
+    assert limits.read.max_search_duration_s == 7 * 86400
+    assert limits.global_.max_bytes_per_trace == 50_000_000
+    assert limits.ingestion.max_traces_per_user == 50_000
     assert settings.storage.block.filter_bits_per_value == 7
     assert settings.storage.path == "/var/tempo/blocks"
     assert settings.distributor.receivers.http.enabled is True
@@ -199,9 +201,14 @@ def test_the_file_of_the_single_binary_chart() -> None:
         "distributor.receivers.jaeger.protocols.thrift_compact",
         "flag --mem-ballast-size-mbs",
         "memberlist.cluster_label",
-        "overrides.per_tenant_override_config",
         "usage_report.reporting_enabled",
     ]
+
+
+def test_the_chart_names_its_file_of_tenants() -> None:
+    loaded = load([f"-config.file={TEMPO / 'chart-2x.yaml'}"])
+
+    assert loaded.settings.overrides.per_tenant_override_config == "/conf/overrides.yaml"
 
 
 def test_a_monolith_of_3x() -> None:
@@ -234,11 +241,15 @@ def test_legacy_overrides_and_expansion() -> None:
     assert loaded.settings.server.http_listen_port == 3333
     assert loaded.settings.storage.path == "/data"
     assert loaded.settings.distributor.receivers.grpc.enabled is False
-    assert loaded.settings.query.max_duration_s == 48 * 3600
-    assert loaded.settings.query.max_trace_bytes == 6_000_000
-    assert warned(loaded) == [
-        "overrides.ingestion_rate_limit_bytes",
-        "overrides.max_traces_per_user",
+    limits = loaded.settings.overrides.defaults
+    assert limits.ingestion.bucket == (15_000_000, 30_000_000)
+    assert limits.read.max_search_duration_s == 48 * 3600
+    assert limits.global_.max_bytes_per_trace == 6_000_000
+    (flat,) = (text for text in loaded.warnings if "flat format" in text)
+    assert flat.endswith(
+        "write overrides.defaults.ingestion.rate_limit_bytes, and the others alike"
+    )
+    assert [key for key in warned(loaded) if key.startswith("overrides.")] == [
         "overrides.metrics_generator_processors",
     ]
 

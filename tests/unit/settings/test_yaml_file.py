@@ -264,26 +264,44 @@ distributor:
     }
 
 
-def test_zero_that_means_no_choice_leaves_the_default() -> None:
-    text = (
-        "overrides: {defaults: {read: {max_search_duration: 0}, global: {max_bytes_per_trace: 0}}}"
+def test_limits_of_tenants_have_the_keys_and_units_of_tempo() -> None:
+    text = """
+overrides:
+  defaults:
+    ingestion: {rate_limit_bytes: 0, burst_size_bytes: 1_000, max_traces_per_user: 1e4}
+    read: {max_search_duration: 7d, left_pad_trace_ids: true}
+    global: {max_bytes_per_trace: 0}
+    compaction: {block_retention: 0}
+  per_tenant_override_period: 5s
+"""
+    assert values(text) == {
+        "overrides.defaults.ingestion.rate_limit_bytes": 0,
+        "overrides.defaults.ingestion.burst_size_bytes": 1000,
+        "overrides.defaults.ingestion.max_traces_per_user": 10_000,
+        "overrides.defaults.read.max_search_duration_s": 604800.0,
+        "overrides.defaults.read.left_pad_trace_ids": True,
+        "overrides.defaults.global.max_bytes_per_trace": 0,
+        "overrides.defaults.compaction.block_retention_s": 0,
+        "overrides.per_tenant_override_period_s": 5.0,
+    }
+
+
+def test_the_flat_format_means_the_same_and_is_warned_of_once() -> None:
+    layer = read_yaml(
+        "overrides: {ingestion_rate_limit_bytes: 5, max_bytes_per_trace: 6, block_retention: 0}",
+        source="t.yaml",
     )
 
-    assert values(text) == {}
-    assert values("overrides: {defaults: {read: {max_search_duration: 7d}}}") == {
-        "query.max_duration_s": 604800.0
+    assert {path: given.value for path, given in layer.values.items()} == {
+        "overrides.defaults.ingestion.rate_limit_bytes": 5,
+        "overrides.defaults.global.max_bytes_per_trace": 6,
+        "overrides.defaults.compaction.block_retention_s": 0,
     }
-
-
-@pytest.mark.parametrize("first", ["query_frontend", "overrides"])
-def test_an_override_wins_over_the_component_in_any_order(first: str) -> None:
-    lines = {
-        "query_frontend": "query_frontend: {search: {max_duration: 200h}}",
-        "overrides": "overrides: {defaults: {read: {max_search_duration: 7d}}}",
-    }
-    text = "\n".join(sorted(lines.values(), key=lambda line: not line.startswith(first)))
-
-    assert values(text) == {"query.max_duration_s": 604800.0}
+    (warning,) = layer.warnings
+    assert warning == (
+        "t.yaml:1: overrides.ingestion_rate_limit_bytes is of the flat format of Tempo 2.x, which "
+        "goes away: write overrides.defaults.ingestion.rate_limit_bytes, and the others alike"
+    )
 
 
 def test_a_false_positive_rate_becomes_bits() -> None:
