@@ -53,6 +53,7 @@ class Metrics:
         self._typed_counter: set[str] = set()
         self._declare_requests(version)
         self._declare_ingest()
+        self._declare_overrides()
         self._declare_wal()
         self._declare_live()
         self._declare_queries()
@@ -144,6 +145,37 @@ class Metrics:
             "tempo_discarded_spans_total",
             "Spans that were received and not kept.",
             ("reason", "tenant"),
+        )
+        self.truncated_attributes = self._counter(
+            "tempo_distributor_attributes_truncated_total",
+            "Keys and values of attributes that were cut, by what has the attribute.",
+            ("tenant", "scope"),
+        )
+        self.warnings = self._counter(
+            "tempo_warnings_total",
+            "Requests kept in spite of something odd, such as spans far from now.",
+            ("tenant", "reason"),
+        )
+
+    def _declare_overrides(self) -> None:
+        self.reload_successful = self._gauge(
+            "tempo_runtime_config_last_reload_successful",
+            "1 if the file of overrides was good when it was last read.",
+        )
+        self.runtime_config_hash = self._gauge(
+            "tempo_runtime_config_hash", "1, labelled with the file that holds.", ("sha256",)
+        )
+        self.limits_defaults = self._gauge(
+            "tempo_limits_defaults", "Limits of a tenant without a block.", ("limit_name",)
+        )
+        self.limits_overrides = self._gauge(
+            "tempo_limits_overrides",
+            "Limits of the tenants that have a block.",
+            ("limit_name", "user"),
+        )
+        self.user_overrides_failed = self._counter(
+            "tempo_overrides_user_configurable_overrides_reload_failed_total",
+            "Looks for overrides that tenants set themselves that failed.",
         )
 
     def _declare_wal(self) -> None:

@@ -100,7 +100,7 @@ def refuse(error: Exception, *, retry_after_s: float = 0.0) -> Refusal:
         if isinstance(error, kind):
             delay = getattr(error, "retry_after_s", None)
             if isinstance(error, LimitExceededError):
-                delay = delay or retry_after_s
+                delay = retry_after_s if delay is None else delay
             message = "context deadline exceeded" if kind is DeadlineError else str(error)
             return Refusal(
                 http_status=http_status, grpc_code=code, message=message, retry_after_s=delay

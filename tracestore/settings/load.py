@@ -12,12 +12,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tracestore.errors import SettingsError
-from tracestore.settings.assignments import Assignment, Layer
+from tracestore.settings.assignments import Assignment
 from tracestore.settings.check import check_settings
 from tracestore.settings.environment import read_environment
 from tracestore.settings.expand import expand_environment
 from tracestore.settings.flags import Arguments
 from tracestore.settings.leaves import build_settings, leaves
+from tracestore.settings.override_keys import DEFAULTS
+from tracestore.settings.overrides import TenantFile, read_tenant_file
 from tracestore.settings.tree import Settings
 from tracestore.settings.yaml_file import read_yaml
 
@@ -33,6 +35,8 @@ class LoadedSettings:
     """Path of every leaf -> ``default``, ``FILE:LINE``, ``environment NAME`` or ``flag --NAME``."""
     warnings: tuple[str, ...] = ()
     """Keys that were accepted and have no effect, one line each."""
+    expansion: Mapping[str, str] | None = None
+    """The environment that files are expanded with; None: they are taken as they are."""
 
 
 def load_settings(
@@ -49,9 +53,9 @@ def load_settings(
     if environ is None:
         environ = os.environ  # noqa: TID251 - the one place that reads it
     layers = [read_environment(environ), arguments.layer]
-    if arguments.config_file is not None:
-        expand = "config.expand-env" in arguments.switches
-        layers.insert(0, _read_file(arguments.config_file, environ if expand else None))
+    expansion = environ if "config.expand-env" in arguments.switches else None
+    if (name := arguments.config_file) is not None:
+        layers.insert(0, read_yaml(_read_text(name, expansion, kind="config"), source=name))
     merged: dict[str, Assignment] = {}
     for layer in layers:
         merged |= layer.values
@@ -61,8 +65,21 @@ def load_settings(
     return LoadedSettings(
         settings=settings,
         origins=MappingProxyType(origins),
-        warnings=tuple(warning for layer in layers for warning in layer.warnings),
+        warnings=(
+            *(warning for layer in layers for warning in layer.warnings),
+            *_without_effect(merged),
+        ),
+        expansion=expansion,
     )
+
+
+def _without_effect(merged: Mapping[str, Assignment]) -> list[str]:
+    """Warn of limits that are accepted and shown, and that nothing holds to yet."""
+    return [
+        f"{given.origin}: {path} has no effect yet: no block is deleted or compacted"
+        for path, given in merged.items()
+        if path.startswith(f"{DEFAULTS}.compaction.") and given.value
+    ]
 
 
 def default_settings(settings: Settings | None = None) -> LoadedSettings:
@@ -73,13 +90,23 @@ def default_settings(settings: Settings | None = None) -> LoadedSettings:
     )
 
 
-def _read_file(name: str, environ: Mapping[str, str] | None) -> Layer:
+def read_overrides(loaded: LoadedSettings) -> TenantFile:
+    """Read the file of the tenants' limits as it is now; an empty one if none is named.
+
+    Raises: SettingsError.
+    """
+    name = loaded.settings.overrides.per_tenant_override_config
+    if not name:
+        return TenantFile()
+    text = _read_text(name, loaded.expansion, kind="overrides")
+    return read_tenant_file(text, source=name)
+
+
+def _read_text(name: str, environ: Mapping[str, str] | None, *, kind: str) -> str:
     try:
         text = Path(name).read_text(encoding="utf-8")
     except OSError as error:
-        raise SettingsError(f"cannot read config {name}: {error.strerror}") from error
+        raise SettingsError(f"cannot read {kind} {name}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise SettingsError(f"cannot read config {name}: no UTF-8 at byte {error.start}") from error
-    if environ is not None:
-        text = expand_environment(text, environ, source=name)
-    return read_yaml(text, source=name)
+        raise SettingsError(f"cannot read {kind} {name}: no UTF-8 at byte {error.start}") from error
+    return text if environ is None else expand_environment(text, environ, source=name)

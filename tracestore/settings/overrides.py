@@ -23,7 +23,6 @@ from tracestore.settings.assignments import Layer, printable
 from tracestore.settings.leaves import build_tree, leaf_values
 from tracestore.settings.limits import TenantLimits
 from tracestore.settings.override_keys import DEFAULTS, GENERATOR_REASON
-from tracestore.settings.render import MASK, render_value
 from tracestore.settings.yaml_file import FileWalk, open_yaml
 
 ANY_TENANT = "*"
@@ -34,7 +33,6 @@ _NESTED = frozenset(
 )
 _KEPT = ("metrics_generator", "forwarders", "cost_attribution")
 """What the API of overrides shows beside what it was given."""
-_SECRETS = "remote_write_headers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,46 +177,3 @@ def limits_of(block: TenantBlock, defaults: TenantLimits) -> TenantLimits:
     of_defaults = leaf_values(defaults)
     inherited = {path: of_defaults[path] for path in _INHERITED}
     return cast("TenantLimits", build_tree(TenantLimits, {**inherited, **block.values}))
-
-
-def render_limits(limits: TenantLimits) -> str:
-    """Render limits as YAML."""
-    lines: list[str] = []
-    section = ""
-    for path, value in leaf_values(limits).items():
-        part, _, name = path.partition(".")
-        if part != section:
-            section = part
-            lines.append(f"{section}:")
-        lines.append(f"  {name}: {render_value(name, value)}")
-    return "".join(f"{line}\n" for line in lines)
-
-
-def render_file(file: TenantFile, defaults: TenantLimits, *, diff: bool = False) -> str:
-    """Render the blocks as YAML, secrets masked.
-
-    Args:
-        diff: leave out what is as the defaults have it.
-    """
-    of_defaults = leaf_values(defaults)
-    tenants: dict[str, object] = {}
-    for tenant, block in file.blocks.items():
-        content: dict[str, object] = {}
-        for path, value in block.values.items():
-            if diff and of_defaults.get(path) == value:
-                continue
-            part, _, name = path.partition(".")
-            cast("dict[str, object]", content.setdefault(part, {}))[name] = value
-        tenants[tenant] = content | {key: masked(value) for key, value in block.kept.items()}
-    text: str = yaml.safe_dump({ROOT: tenants}, allow_unicode=True, sort_keys=False)
-    return text
-
-
-def masked(value: object, name: str = "") -> object:
-    """Hide the values of headers that carry secrets."""
-    if isinstance(value, dict):
-        secret = name == _SECRETS
-        return {k: MASK if secret else masked(v, str(k)) for k, v in value.items()}
-    if isinstance(value, list):
-        return [masked(each) for each in value]
-    return value

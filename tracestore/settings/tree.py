@@ -164,6 +164,8 @@ class DistributorSettings:
     """The size of a trace is remembered for so long after its last span; for the limit of it."""
     trace_memory_traces_max: int = 1_000_000
     """Traces of a tenant whose size is remembered, 32 to 128 B each."""
+    metric_tenants_max: int = 1000
+    """Tenants with series of their own; further ones share the name ``__overflow__``."""
     discard_log_interval_s: float = 60.0
     """How often the log says which spans of a tenant were discarded and why."""
 

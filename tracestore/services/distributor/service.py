@@ -1,28 +1,36 @@
 """From a receiver's bytes to an acknowledgement: validity, limits, then the ingester.
 
-Bytes pass through untouched: the kernel looks at them once, and what is stored is what was sent.
+Bytes pass through untouched: the kernel looks at them once, and what is stored is what was sent,
+unless a limit of the tenant says otherwise (``limits.py``).
 Source: wire contract, section 6.3.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from tracestore.clock import Clock
-from tracestore.errors import InvalidRequestError, TracestoreError, UnavailableError
+from tracestore.errors import (
+    InvalidRequestError,
+    LimitExceededError,
+    TracestoreError,
+    UnavailableError,
+)
 from tracestore.kernel import RequestCheck, check
 from tracestore.model.ids import TenantId
 from tracestore.services.blocking import BlockingPool
+from tracestore.services.distributor.limits import Body as Body
+from tracestore.services.distributor.limits import Discards, IngestLimits
+from tracestore.services.tenant_labels import TenantLabels
+from tracestore.settings.limits import TenantLimits
 from tracestore.settings.tree import DistributorSettings
 from tracestore.storage.wal.log import WalPosition
 from tracestore.telemetry import Metrics
-
-Body = bytes | bytearray
 
 
 class Appender(Protocol):
@@ -65,8 +73,20 @@ class Distributor:
         pool: BlockingPool,
         metrics: Metrics,
         clock: Clock,
+        *,
+        limits: Callable[[TenantId], TenantLimits] = lambda _: TenantLimits(),
+        labels: TenantLabels | None = None,
     ) -> None:
+        """Args:
+        limits: of a tenant, as they are now.
+        labels: how metrics name tenants.
+        """
         self._settings = settings
+        self._labels = labels or TenantLabels(settings.metric_tenants_max)
+        self._discards = Discards(
+            metrics, self._labels, clock, log_interval_s=settings.discard_log_interval_s
+        )
+        self._limits = IngestLimits(settings, limits, self._discards, metrics, self._labels, clock)
         self._ingester = ingester
         self._pool = pool
         self._metrics = metrics
@@ -110,17 +130,16 @@ class Distributor:
         if self._draining:
             raise UnavailableError("the server is shutting down")
         metrics = self._metrics
-        metrics.ingress_bytes.labels(tenant).inc(len(request))
+        metrics.ingress_bytes.labels(self._labels.of(tenant)).inc(len(request))
         started_ns = self._clock.monotonic_ns()
         with self.hold(len(request)):
             await self._ingester.wait_for_room(tenant)
             spans, durable = await self._pool.run(self._check_and_append, tenant, request, source)
-            if durable is None:
-                return
             try:
-                await asyncio.wrap_future(durable)
+                if durable is not None:
+                    await asyncio.wrap_future(durable)
             except TracestoreError:
-                metrics.refused_spans.labels(source.receiver, source.transport).inc(spans)
+                self._refused(source, spans)
                 raise
             finally:
                 del durable  # an error that it holds holds this frame, and the request with it
@@ -134,28 +153,56 @@ class Distributor:
         Raises: InvalidRequestError if the request is malformed.
         """
         spans = (await self._pool.run(check, request)).spans
-        self._metrics.refused_spans.labels(source.receiver, source.transport).inc(spans)
+        self._refused(source, spans)
         return spans
 
     def _check_and_append(
         self, tenant: TenantId, request: Body, source: Source
     ) -> tuple[int, Future[WalPosition] | None]:
-        """Look at every byte once, then queue it for the log. Runs in a pool thread."""
+        """Look at every byte once, then queue it for the log. Runs in a pool thread.
+
+        Returns: the spans to acknowledge; the future is None if nothing of them is stored.
+        """
         checked = check(request)
         if checked.spans == 0:
             return 0, None
-        self._metrics.spans_received.labels(tenant).inc(checked.spans)
-        self._metrics.bytes_received.labels(tenant).inc(len(request))
+        label = self._labels.of(tenant)
+        self._metrics.spans_received.labels(label).inc(checked.spans)
+        self._metrics.bytes_received.labels(label).inc(len(request))
+        try:
+            self._limits.admit(tenant, request, checked.spans)
+            self._check_ids(tenant, checked)
+        except TracestoreError:
+            self._refused(source, checked.spans)
+            raise
+        self._warn_of_time(label, checked)
+        request, kept = self._limits.limit(tenant, request, checked)
+        if kept.spans == 0:
+            return checked.spans, None
+        try:
+            return checked.spans, self._ingester.append(tenant, request, kept)
+        except LimitExceededError:
+            self._discards.count(tenant, "too_many_tenants", kept.spans)
+            self._refused(source, checked.spans)
+            raise
+
+    def _check_ids(self, tenant: TenantId, checked: RequestCheck) -> None:
+        """Refuse a request for one span without IDs. Raises: InvalidRequestError."""
         if checked.zero_trace_ids:
-            self._discard(tenant, checked.spans, "invalid_trace_id", source)
+            self._discards.count(tenant, "invalid_trace_id", checked.spans)
             raise InvalidRequestError("trace ids must be 128 bit, received 0 bits")
         if checked.zero_span_ids:
-            self._discard(tenant, checked.spans, "invalid_span_id", source)
+            self._discards.count(tenant, "invalid_span_id", checked.spans)
             raise InvalidRequestError("span ids must be 64 bit and not all zero, received 0 bits")
-        return checked.spans, self._ingester.append(tenant, request, checked)
 
-    def _discard(self, tenant: TenantId, spans: int, reason: str, source: Source) -> None:
-        self._metrics.discarded_spans.labels(reason, tenant).inc(spans)
+    def _warn_of_time(self, label: str, checked: RequestCheck) -> None:
+        """Count a request with spans far from now; they are kept, and found."""
+        slack_ns = int(self._settings.ingestion_time_range_slack_s * 1e9)
+        now_ns = self._clock.now_ns()
+        if checked.start_ns < now_ns - slack_ns or checked.end_ns > now_ns + slack_ns:
+            self._metrics.warnings.labels(label, "outside_ingestion_time_slack").inc()
+
+    def _refused(self, source: Source, spans: int) -> None:
         self._metrics.refused_spans.labels(source.receiver, source.transport).inc(spans)
 
     def refuse_new_work(self) -> None:
