@@ -60,11 +60,12 @@ class MetricsRoutes:
         org = self.tenancy.org_of(request)
         querier = self.querier
         now_ns = querier.clock.now_ns()
-        asked = parse(request.query_params, querier.settings, now_ns=now_ns)
+        settings = querier.settings_for(org.named)
+        asked = parse(request.query_params, settings, now_ns=now_ns)
         tenants = org.for_reading()
         ready = _Metrics(
             asked=asked,
-            params=params_of(asked, querier.settings, now_ns=now_ns),
+            params=params_of(asked, settings, now_ns=now_ns),
             gzipped=accepts_gzip(request),
             count_inspected=partial(querier.count_inspected, tenants, Operation.METRICS),
         )

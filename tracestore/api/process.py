@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -50,8 +51,10 @@ from tracestore.services.ingester.service import Durables, Ingester, IngesterPoo
 from tracestore.services.ingester.tenant import Quarantine
 from tracestore.services.instruments import StoreInstruments, WalInstruments
 from tracestore.services.lifecycle import Service, Supervisor
+from tracestore.services.overrides import OverridesFollower
 from tracestore.services.querier.service import Querier
-from tracestore.settings.load import LoadedSettings
+from tracestore.services.tenant_labels import TenantLabels
+from tracestore.settings.load import LoadedSettings, read_overrides
 from tracestore.settings.render import render_settings
 from tracestore.settings.tree import Settings
 from tracestore.storage.block.cache import BlockCache
@@ -163,8 +166,22 @@ class Process:
         )
         self._follower = self._make_follower()
         self._ingester = self._make_ingester()
+        self._overrides = OverridesFollower(
+            settings.overrides,
+            partial(read_overrides, loaded),
+            self._pools.index,
+            self._metrics,
+            clock,
+        )
+        self._labels = TenantLabels(settings.distributor.metric_tenants_max)
         self._distributor = Distributor(
-            settings.distributor, self._ingester, self._pools.receive, self._metrics, clock
+            settings.distributor,
+            self._ingester,
+            self._pools.receive,
+            self._metrics,
+            clock,
+            limits=self._overrides.limits,
+            labels=self._labels,
         )
         self._tenancy = Tenancy.of(settings)
         self._intake = Intake(tenancy=self._tenancy, distributor=self._distributor)
@@ -226,7 +243,7 @@ class Process:
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Endpoints], None] | None) -> None:
         """Start, live until ``stop``, drain."""
-        services: list[Service] = [self._follower, self._ingester]
+        services: list[Service] = [self._overrides, self._follower, self._ingester]
         grpc_address = None
         drain_s = self._settings.server.drain_timeout_s
         if (receiver := self._settings.distributor.receivers.grpc).enabled:
@@ -332,6 +349,8 @@ class Process:
             clock=self._clock,
             tracing=self._tracing,
             is_ready=lambda: self._ingester.is_ready,
+            limits=self._overrides.limits,
+            name_tenants=self._labels.of,
         )
         self._metrics.cache_bytes.labels("block").set_function(lambda: cache.bytes)
         self._metrics.cache_hits.labels("block").set_function(lambda: cache.hits)

@@ -45,7 +45,8 @@ class SearchRoutes:
         org = self.tenancy.org_of(request)
         querier = self.querier
         now_s = querier.clock.now_ns() // SECOND_NS
-        params = parse_search(parameters_of(request), querier.settings, now_s=now_s)
+        settings = querier.settings_for(org.named)
+        params = parse_search(parameters_of(request), settings, now_s=now_s)
         encoding = negotiate(request)
         if encoding is Encoding.PROTOBUF and (params.count or params.explain):
             raise InvalidRequestError("count and explain have no place in protobuf: ask for JSON")
@@ -54,7 +55,8 @@ class SearchRoutes:
             params=params,
             encoding=encoding,
             gzipped=accepts_gzip(request),
-            reach_ns=int(querier.settings.trace_reach_s * SECOND_NS),
+            reach_ns=int(settings.trace_reach_s * SECOND_NS),
+            pad_ids=settings.left_pad_trace_ids,
             count_inspected=partial(querier.count_inspected, tenants, Operation.SEARCH),
         )
         return await while_connected(
@@ -71,6 +73,7 @@ class _Search:
     encoding: Encoding
     gzipped: bool
     reach_ns: int
+    pad_ids: bool
     count_inspected: Callable[[QueryStats], None]
 
     def evaluate(self, sources: Sequence[SpanSource], control: QueryControl) -> Answer:
@@ -81,7 +84,7 @@ class _Search:
         self.count_inspected(result.stats)
         is_protobuf = self.encoding is Encoding.PROTOBUF
         render = render_search_protobuf if is_protobuf else render_search_json
-        body = render(result, span_sets=bool(params.query))
+        body = render(result, span_sets=bool(params.query), pad_ids=self.pad_ids)
         headers = {MISSING_HEADER: ",".join(result.missing)} if result.missing else {}
         answer = Answer(
             body=body,

@@ -42,9 +42,10 @@ class SearchStream:
         querier = self.querier
         now_s = querier.clock.now_ns() // SECOND_NS
         message = read_message(SearchRequest.FromString, request)
-        params = search_params(message, querier.settings, now_s=now_s)
+        settings = querier.settings_for(org.named)
+        params = search_params(message, settings, now_s=now_s)
         tenants = org.for_reading()
-        ready = _Search(params, querier.settings)
+        ready = _Search(params, settings)
         query = StreamedQuery(
             operation=Operation.SEARCH,
             evaluate=ready.evaluate,
@@ -93,6 +94,8 @@ class _Search:
         return self._render(result.traces, result.stats)
 
     def _render(self, traces: Sequence[TraceSummary], stats: QueryStats) -> Packets:
-        items = encode_traces(traces, span_sets=bool(self._params.query))
+        items = encode_traces(
+            traces, span_sets=bool(self._params.query), pad_ids=self._settings.left_pad_trace_ids
+        )
         tail = encode_metrics(with_one_job(stats))
         return cut_packets(items, tail, self._settings.streaming.packet_bytes_max)

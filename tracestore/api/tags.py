@@ -55,14 +55,13 @@ class TagRoutes:
     async def get_names(self, request: Request, *, is_legacy: bool) -> Answer:
         """Answer with the names that occur."""
         org, encoding = self.tenancy.org_of(request), _encoding(request)
-        params = parse_names(
-            request.query_params, self.querier.settings, now_s=self._now_s, is_legacy=is_legacy
-        )
+        settings = self.querier.settings_for(org.named)
+        params = parse_names(request.query_params, settings, now_s=self._now_s, is_legacy=is_legacy)
 
         def evaluate(
             sources: Sequence[SpanSource], control: QueryControl
         ) -> tuple[bytes, QueryStats]:
-            found = find_names(sources, params, self.querier.settings, control)
+            found = find_names(sources, params, settings, control)
             return render_names(found, params, encoding), found.stats
 
         return await self._run(request, org.for_reading(), evaluate, encoding)
@@ -70,10 +69,11 @@ class TagRoutes:
     async def get_values(self, request: Request, *, is_legacy: bool) -> Answer:
         """Answer with the values of a tag."""
         org, encoding = self.tenancy.org_of(request), _encoding(request, has_llm=not is_legacy)
+        settings = self.querier.settings_for(org.named)
         params = parse_values(
             request.query_params,
             request.path_params[TAG_NAME],
-            self.querier.settings,
+            settings,
             now_s=self._now_s,
             is_legacy=is_legacy,
         )
@@ -81,7 +81,8 @@ class TagRoutes:
         def evaluate(
             sources: Sequence[SpanSource], control: QueryControl
         ) -> tuple[bytes, QueryStats]:
-            found = find_values(sources, params, self.querier.settings, control, cache=self.cache)
+            sources = newest_blocks(sources, settings.max_blocks_per_tag_values_query)
+            found = find_values(sources, params, settings, control, cache=self.cache)
             return render_values(found, params, encoding), found.stats
 
         return await self._run(request, org.for_reading(), evaluate, encoding)
@@ -108,6 +109,15 @@ class TagRoutes:
             request,
             lambda cancelled: querier.run(tenants, Operation.METADATA, answer, cancelled),
         )
+
+
+def newest_blocks(sources: Sequence[SpanSource], blocks_max: int) -> Sequence[SpanSource]:
+    """Keep the live tables and the newest blocks; 0: all."""
+    if not blocks_max:
+        return sources
+    live = [source for source in sources if source.is_live]
+    blocks = [source for source in sources if not source.is_live]
+    return live + blocks[:blocks_max]
 
 
 def _encoding(request: Request, *, has_llm: bool = False) -> Encoding:

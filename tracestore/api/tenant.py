@@ -3,7 +3,8 @@
 How a route uses it::
 
     org = self.tenancy.org_of(request)          # NoTenantError (401) before anything is read
-    params = parse_...(request.query_params)
+    settings = querier.settings_for(org.named)  # with the limits of the tenants
+    params = parse_...(request.query_params, settings)
     tenants = org.for_reading()                 # InvalidRequestError (400): a bad name
     await querier.run(tenants, Operation.SEARCH, evaluate, cancelled)
 
@@ -60,6 +61,15 @@ class OrgId:
                 f"query names {len(names)} tenants, the limit is {tenancy.tenants_max}"
             )
         return tuple(sorted({parse_tenant_id(name) for name in names}))
+
+    @property
+    def named(self) -> tuple[TenantId, ...]:
+        """The tenants of a query if they are in order, else none: whose limits hold for what is
+        looked at before names are checked."""
+        try:
+            return self.for_reading()
+        except InvalidRequestError:
+            return ()
 
     def for_writing(self) -> TenantId:
         """Get the tenant that spans belong to.

@@ -69,12 +69,13 @@ class TraceRoutes:
 
     async def _run(self, request: Request, version: Version) -> Answer:
         org = self.tenancy.org_of(request)
+        settings = self.querier.settings_for(org.named)
         lookup = _Lookup(
             trace_id=parse_trace_id(request.path_params["traceID"]),
-            params=parse_trace_by_id(parameters_of(request), self.querier.settings),
+            params=parse_trace_by_id(parameters_of(request), settings),
             version=version,
             encoding=negotiate(request),
-            bytes_max=self.querier.settings.max_trace_bytes,
+            bytes_max=settings.max_trace_bytes,
             gzipped=accepts_gzip(request),
         )
         tenants = org.for_reading()

@@ -41,17 +41,20 @@ Json = dict[str, Any]
 Attributes = Iterable[tuple[str, AttributeValue]]
 
 
-def render_search_json(result: SearchResult, *, span_sets: bool = True) -> bytes:
+def render_search_json(
+    result: SearchResult, *, span_sets: bool = True, pad_ids: bool = False
+) -> bytes:
     """Write ``SearchResponse`` as JSON.
 
     Args:
         span_sets: False for a search without a query, which says nothing of spans.
+        pad_ids: whether trace IDs keep their leading zeros.
     """
     out = io.BytesIO()  # trace by trace: an answer may have a hundred thousand
     out.write(b'{"traces":[')
     for place, trace in enumerate(result.traces):
         out.write(b"," if place else b"")
-        out.write(_encode(_trace_json(trace, span_sets)).encode())
+        out.write(_encode(_trace_json(trace, span_sets, pad_ids)).encode())
     body: Json = {"metrics": stats_json(result.stats)}
     if result.total is not None:
         body["total"] = {"traces": result.total.traces, "exact": result.total.exact}
@@ -85,10 +88,10 @@ def _explanation_json(explanation: Explanation) -> Json:
     }
 
 
-def _trace_json(trace: TraceSummary, span_sets: bool) -> Json:
+def _trace_json(trace: TraceSummary, span_sets: bool, pad_ids: bool) -> Json:
     body = _with(
         {},
-        traceID=format_trace_id(trace.trace_id),
+        traceID=format_trace_id(trace.trace_id, pad=pad_ids),
         rootServiceName=trace.root_service_name or NO_ROOT,
         rootTraceName=trace.root_name,
         startTimeUnixNano=_text(trace.start_ns),
@@ -180,14 +183,19 @@ def _milliseconds(duration_ns: int) -> int:
     return min(max(duration_ns, 0) // MILLISECOND_NS, _U32_MAX)
 
 
-def render_search_protobuf(result: SearchResult, *, span_sets: bool = True) -> bytes:
-    """Write ``tempopb.SearchResponse``."""
-    return b"".join(encode_traces(result.traces, span_sets)) + encode_metrics(result.stats)
+def render_search_protobuf(
+    result: SearchResult, *, span_sets: bool = True, pad_ids: bool = False
+) -> bytes:
+    """Write ``tempopb.SearchResponse``; the arguments are those of ``render_search_json``."""
+    traces = encode_traces(result.traces, span_sets, pad_ids=pad_ids)
+    return b"".join(traces) + encode_metrics(result.stats)
 
 
-def encode_traces(traces: Iterable[TraceSummary], span_sets: bool) -> Iterator[bytes]:
+def encode_traces(
+    traces: Iterable[TraceSummary], span_sets: bool, *, pad_ids: bool = False
+) -> Iterator[bytes]:
     """Write the field ``traces`` of ``SearchResponse``, trace by trace."""
-    return (encode_bytes(1, _encode_trace(trace, span_sets)) for trace in traces)
+    return (encode_bytes(1, _encode_trace(trace, span_sets, pad_ids)) for trace in traces)
 
 
 def encode_metrics(stats: QueryStats) -> bytes:
@@ -195,9 +203,9 @@ def encode_metrics(stats: QueryStats) -> bytes:
     return encode_bytes(2, encode_stats(stats))
 
 
-def _encode_trace(trace: TraceSummary, span_sets: bool) -> bytes:
+def _encode_trace(trace: TraceSummary, span_sets: bool, pad_ids: bool) -> bytes:
     content = (
-        encode_text(1, format_trace_id(trace.trace_id))
+        encode_text(1, format_trace_id(trace.trace_id, pad=pad_ids))
         + encode_text(2, trace.root_service_name or NO_ROOT)
         + encode_text(3, trace.root_name)
         + encode_number(4, trace.start_ns & _U64_MASK)

@@ -41,6 +41,7 @@ _MAY_BE_ZERO = frozenset(
         "storage.cache_bytes",
         "query.max_duration_s",
         "query.max_bytes_read",
+        "query.max_blocks_per_tag_values_query",
         "query.query_timeout_s",
         "query.trace_reach_s",
         "query.default_window_s",
@@ -83,7 +84,7 @@ def check_settings(settings: Settings, origins: Mapping[str, str]) -> None:
         SettingsError: a value cannot be worked with; names the key and where it was set.
     """
     for path, value in leaf_values(settings).items():
-        reason = _wrong(path, value)
+        reason = wrong(path, value)
         if reason is not None:
             raise _error(path, value, reason, origins)
     block = settings.storage.block
@@ -98,7 +99,8 @@ def _error(path: str, value: object, reason: str, origins: Mapping[str, str]) ->
     return SettingsError(f"{origins[path]}: {path}: {reason}, got {value!r}")
 
 
-def _wrong(path: str, value: object) -> str | None:
+def wrong(path: str, value: object) -> str | None:
+    """Say what is wrong with the value of a leaf by itself, None if nothing is."""
     if path in _CHOICES:
         return None if value in _CHOICES[path] else f"expected {' or '.join(_CHOICES[path])}"
     name = path.rpartition(".")[2]

@@ -56,7 +56,7 @@ class ReadLimits:
     max_search_duration_s: float = 0.0
     """Longest time window of a search; 0: ``query.max_duration_s``."""
     max_metrics_duration_s: float = 0.0
-    """Longest time window of a metrics query; 0: ``query.metrics.max_duration_s``."""
+    """Longest time window of a metrics query; 0: ``query.max_metrics_duration_s``."""
     max_bytes_per_tag_values_query: int | None = None
     """Text in an answer of autocomplete, 0 is unlimited. Null: the setting of that name in
     ``query``."""

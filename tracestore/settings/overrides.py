@@ -20,9 +20,11 @@ import yaml
 
 from tracestore.errors import SettingsError
 from tracestore.settings.assignments import Layer, printable
+from tracestore.settings.check import wrong
 from tracestore.settings.leaves import build_tree, leaf_values
 from tracestore.settings.limits import TenantLimits
 from tracestore.settings.override_keys import DEFAULTS, GENERATOR_REASON
+from tracestore.settings.schema import Section, find
 from tracestore.settings.yaml_file import FileWalk, open_yaml
 
 ANY_TENANT = "*"
@@ -90,6 +92,8 @@ class _TenantWalk(FileWalk):
         kept: dict[str, object] = {}
         for key, value in self.pairs_of(node, "limits"):
             path = (*DEFAULTS.split("."), key.value) if key.value in _NESTED else (ROOT, key.value)
+            if key.value not in _NESTED and isinstance(find(path), Section):
+                raise _not_of_a_tenant(self.origin(key), key.value)
             if key.value in _KEPT:
                 kept[key.value] = self.construct(value)
             self.read_key(path, key, value)
@@ -97,9 +101,9 @@ class _TenantWalk(FileWalk):
         values = {}
         for path_text, given in self.layer.values.items():
             if not path_text.startswith(prefix):
-                raise SettingsError(
-                    f"{given.origin}: {path_text} is of the server, not of a tenant"
-                )
+                raise _not_of_a_tenant(given.origin, path_text)
+            if (reason := wrong(path_text, given.value)) is not None:
+                raise SettingsError(f"{given.origin}: {path_text}: {reason}, got {given.value!r}")
             values[path_text.removeprefix(prefix)] = given.value
         return TenantBlock(values=values, kept=kept)
 
@@ -117,6 +121,10 @@ class _TenantWalk(FileWalk):
             if path.startswith(f"{DEFAULTS}.compaction.") and given.value
         ]
         return found
+
+
+def _not_of_a_tenant(origin: str, key: str) -> SettingsError:
+    return SettingsError(f"{origin}: {key} is of the server, not of a tenant")
 
 
 def _once_each(texts: list[str]) -> list[str]:

@@ -279,6 +279,8 @@ class QuerySettings:
     """Longest query text."""
     max_bytes_per_tag_values_query: int = 1_000_000
     """Text of the names or values in an answer of autocomplete; the rest is cut. 0: no bound."""
+    max_blocks_per_tag_values_query: int = 0
+    """Blocks that an answer with values in autocomplete looks at, newest first; 0: all."""
     max_condition_groups_per_tag_query: int = 100
     """Alternatives (``||``) of a filter in autocomplete; more is 400. 0: no bound."""
     max_concurrent_queries: int = 4
@@ -300,6 +302,8 @@ class QuerySettings:
     """A windowed search looks for matching spans of the traces in it this far outside, too."""
     max_trace_bytes: int = 256 * MIB
     """Largest trace returned by ID."""
+    left_pad_trace_ids: bool = False
+    """Whether trace IDs of a search have all 32 digits."""
     streaming: StreamingSettings = field(default_factory=StreamingSettings)
     max_metrics_duration_s: float = 24 * 3600.0
     """Longest range of a metrics query; 0 is unlimited."""

@@ -22,6 +22,8 @@ from tracestore.model.results import QueryStats
 from tracestore.query.control import QueryControl
 from tracestore.query.source import SpanSource
 from tracestore.services.blocking import BlockingPool
+from tracestore.services.querier.limits import strictest
+from tracestore.settings.limits import TenantLimits
 from tracestore.settings.tree import QuerySettings
 from tracestore.storage.index.blocklist import BlockList, merge_newest_first
 from tracestore.telemetry import Metrics
@@ -68,6 +70,15 @@ class Querier:
     is_ready: Callable[[], bool]
     """False until the index is read and the log replayed: an answer would leave something out."""
 
+    limits: Callable[[TenantId], TenantLimits] = lambda _: TenantLimits()
+    """Of a tenant, as they are now."""
+    name_tenants: Callable[[str], str] = str
+    """Bounds how many names of tenants metrics have."""
+
+    def settings_for(self, tenants: tuple[TenantId, ...]) -> QuerySettings:
+        """Get the settings of a query of some tenants; of none: those of the process."""
+        return strictest(self.settings, (self.limits(tenant) for tenant in tenants))
+
     async def run(
         self,
         tenants: tuple[TenantId, ...],
@@ -88,13 +99,14 @@ class Querier:
             raise UnavailableError("the server is starting")
         label = self.label(tenants)
         started_ns = self.clock.monotonic_ns()
-        timeout_ns = int(self.settings.query_timeout_s * 1e9)
+        settings = self.settings_for(tenants)
+        timeout_ns = int(settings.query_timeout_s * 1e9)
         control = QueryControl(
             clock=self.clock,
             deadline_ns=started_ns + timeout_ns if timeout_ns else None,
             cancelled=cancelled,
-            bytes_max=self.settings.max_bytes_read,
-            answer_bytes_max=self.settings.max_answer_bytes,
+            bytes_max=settings.max_bytes_read,
+            answer_bytes_max=settings.max_answer_bytes,
         )
         waiting = max(0, self.pool.outstanding + 1 - self.settings.max_concurrent_queries)
         self.metrics.queue_length.labels(label).set(waiting)
@@ -119,7 +131,7 @@ class Querier:
         """
         blocks = self.blocks()
         there = [name for name in tenants if blocks.blocks(name) or self.live.has(name)]
-        return "|".join(there) or UNKNOWN_TENANT
+        return self.name_tenants("|".join(there)) if there else UNKNOWN_TENANT
 
     def count_inspected(
         self, tenants: tuple[TenantId, ...], operation: Operation, stats: QueryStats

@@ -1,0 +1,51 @@
+from dataclasses import replace
+
+from tracestore.services.querier.limits import strictest
+from tracestore.settings.limits import GlobalLimits, ReadLimits, TenantLimits
+from tracestore.settings.tree import QuerySettings
+
+OWN = QuerySettings()
+
+
+def limits(**read: object) -> TenantLimits:
+    return TenantLimits(read=ReadLimits(**read))  # type: ignore[arg-type]
+
+
+def test_without_limits_the_settings_of_the_process_hold() -> None:
+    assert strictest(OWN, []) == OWN
+    assert strictest(OWN, [TenantLimits()]) == OWN
+    assert strictest(OWN, [TenantLimits(), TenantLimits()]) == OWN
+
+
+def test_a_limit_of_a_tenant_takes_the_place_of_the_setting() -> None:
+    one = limits(
+        max_search_duration_s=1e9,
+        max_metrics_duration_s=1.0,
+        max_bytes_per_tag_values_query=0,
+        max_blocks_per_tag_values_query=3,
+        max_bytes_read=4,
+        query_timeout_s=5.0,
+        left_pad_trace_ids=True,
+    )
+    one = replace(one, global_=GlobalLimits(max_bytes_per_trace=6))
+
+    assert strictest(OWN, [one]) == replace(
+        OWN,
+        max_duration_s=1e9,
+        max_metrics_duration_s=1.0,
+        max_bytes_per_tag_values_query=0,
+        max_blocks_per_tag_values_query=3,
+        max_bytes_read=4,
+        query_timeout_s=5.0,
+        left_pad_trace_ids=True,
+        max_trace_bytes=6,
+    )
+
+
+def test_of_several_tenants_the_strictest_limit_holds() -> None:
+    first = limits(max_search_duration_s=10.0, max_bytes_read=7)
+    second = limits(max_search_duration_s=5.0, max_bytes_per_tag_values_query=0)
+
+    found = strictest(OWN, [first, second, TenantLimits()])
+
+    assert found == replace(OWN, max_duration_s=5.0, max_bytes_read=7)
