@@ -52,7 +52,8 @@ class TagStreams:
         self, request: bytes, metadata: Metadata, send: Send, *, is_legacy: bool
     ) -> None:
         """Send the names that occur."""
-        org, settings = self.tenancy.org_of_metadata(metadata), self.querier.settings
+        org = self.tenancy.org_of_metadata(metadata)
+        settings = self.querier.settings_for(org.named)
         message = read_message(SearchTagsRequest.FromString, request)
         query = {
             "scope": message.scope,
@@ -82,7 +83,8 @@ class TagStreams:
         self, request: bytes, metadata: Metadata, send: Send, *, is_legacy: bool
     ) -> None:
         """Send the values of a tag."""
-        org, settings = self.tenancy.org_of_metadata(metadata), self.querier.settings
+        org = self.tenancy.org_of_metadata(metadata)
+        settings = self.querier.settings_for(org.named)
         message = read_message(SearchTagValuesRequest.FromString, request)
         query = {
             "q": message.query,

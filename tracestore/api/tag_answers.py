@@ -89,7 +89,17 @@ def find_values(
         return TagValues(values=((TagType.BOOL, "true"),))
     tag = legacy_tag(params.tag) if params.is_legacy else parse_tag(params.tag)
     lookup = _lookup(params.bounds, settings, tag)
+    sources = newest_blocks(sources, settings.max_blocks_per_tag_values_query)
     return tag_values(sources, tag, lookup, control, cache=cache, progress=progress)
+
+
+def newest_blocks(sources: Sequence[SpanSource], blocks_max: int) -> Sequence[SpanSource]:
+    """Keep the live tables and the newest blocks; 0: all."""
+    if not blocks_max:
+        return sources
+    live = [source for source in sources if source.is_live]
+    blocks = [source for source in sources if not source.is_live]
+    return live + blocks[:blocks_max]
 
 
 def parse_tag(text: str) -> Field:

@@ -81,7 +81,6 @@ class TagRoutes:
         def evaluate(
             sources: Sequence[SpanSource], control: QueryControl
         ) -> tuple[bytes, QueryStats]:
-            sources = newest_blocks(sources, settings.max_blocks_per_tag_values_query)
             found = find_values(sources, params, settings, control, cache=self.cache)
             return render_values(found, params, encoding), found.stats
 
@@ -109,15 +108,6 @@ class TagRoutes:
             request,
             lambda cancelled: querier.run(tenants, Operation.METADATA, answer, cancelled),
         )
-
-
-def newest_blocks(sources: Sequence[SpanSource], blocks_max: int) -> Sequence[SpanSource]:
-    """Keep the live tables and the newest blocks; 0: all."""
-    if not blocks_max:
-        return sources
-    live = [source for source in sources if source.is_live]
-    blocks = [source for source in sources if not source.is_live]
-    return live + blocks[:blocks_max]
 
 
 def _encoding(request: Request, *, has_llm: bool = False) -> Encoding:
