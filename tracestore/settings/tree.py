@@ -154,8 +154,9 @@ class DistributorSettings:
     receivers: ReceiverSettings = field(default_factory=ReceiverSettings)
     retry_after_on_resource_exhausted_s: float = 5.0
     """The delay that refused senders are asked to keep."""
-    max_attribute_bytes: int = 2048
-    """Longest key or text of an attribute; more is cut, and marked by ``tracestore.truncated``."""
+    max_attribute_bytes: int = 0
+    """Longest key or text of an attribute; more is cut, and marked by ``tracestore.truncated``.
+    0: any, as sent. Tempo cuts at 2048."""
     ingestion_time_range_slack_s: float = 120.0
     """Requests with spans further from now than this are kept, and counted as a warning."""
     trace_idle_s: float = 5.0

@@ -145,7 +145,7 @@ class IngestLimits:
         """
         limits = self._limits(tenant)
         longest = limits.ingestion.max_attribute_bytes or self._settings.max_attribute_bytes
-        if checked.attribute_bytes > longest:
+        if longest and checked.attribute_bytes > longest:
             cut = limit_request(request, attribute_bytes_max=longest)
             if any(cut.truncated):
                 self._count_truncated(tenant, cut.truncated)
