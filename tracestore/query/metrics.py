@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from traceql import nodes
 from traceql.values import Float, Int
+from traceql.walk import walk
 from tracestore.errors import CorruptionError, LimitExceededError, UnavailableError
 from tracestore.model.results import QueryStats
 from tracestore.model.series import Grid, MetricsResult
@@ -166,10 +167,9 @@ class _Run:
     def _settled_from(self, next_scan: SourceScan) -> int:
         """Find the first point that the sources from ``next_scan`` on add nothing to."""
         grid = self._params.grid
-        is_open = self._sources.joins or any(
-            isinstance(query.function, nodes.Compare) for query in self._plan.queries
-        )
-        if is_open:  # any point may change until the end
+        # values that win over others may lose to a series that is only in an old source
+        is_open = any(isinstance(n, nodes.Compare | nodes.TopK) for n in walk(self._plan.body))
+        if is_open or self._sources.joins:
             return grid.count
         point = -((grid.origin_ns - next_scan.source.end_ns) // grid.step_ns)
         return min(max(point, 1), grid.count)
