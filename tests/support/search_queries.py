@@ -55,7 +55,10 @@ string_fields = st.sampled_from(
 )
 id_fields = st.sampled_from(["trace:id", "span:id", "span:parentID", "link:traceID", "link:spanID"])
 id_texts = st.sampled_from(
-    ["1", "0000000000000001", "02", "AA0000000000000000", "0", "zz", "", "3"]
+    [
+        *("1", "0000000000000001", "02", "AA0000000000000000", "0", "zz", "", "3"),
+        *("10000000000000001", "1" + 32 * "0", 40 * "0" + "2", 60 * "f"),
+    ]
 )
 duration_fields = st.sampled_from(["duration", "traceDuration", "event:timeSinceStart"])
 int_fields = st.sampled_from(
@@ -79,6 +82,7 @@ arithmetic = _terse(
     st.one_of(
         _joined(number_operands, st.sampled_from(list("+-*/%^")), number_operands),
         generic.map(lambda field: f"- {field}"),
+        _joined(st.just("-"), generic, st.sampled_from(list("*/%^+")), number_operands),
     )
 )
 comparisons = _terse(
@@ -102,6 +106,14 @@ comparisons = _terse(
         _joined(st.just("kind"), equality, kinds),
         _joined(st.just("status"), equality, statuses),
         _joined(arithmetic, orders, number_operands),
+        _joined(number_operands, orders, number_operands),
+        _joined(st.one_of(durations, numbers), orders, duration_fields),
+        _joined(strings, orders, string_fields),
+        _joined(string_fields, orders, string_fields),
+        _joined(id_fields, equality, id_fields),
+        _joined(kinds, equality, st.just("kind")),
+        _joined(st.sampled_from(["kind", "status"]), equality, generic),
+        _joined(st.just("nil"), equality, generic),
         _joined(generic, st.sampled_from(["= nil", "!= nil"])),
         st.sampled_from(
             [
@@ -118,10 +130,31 @@ comparisons = _terse(
         _joined(arithmetic.map(lambda text: f"({text})"), st.sampled_from(["= nil", "!= nil"])),
     )
 )
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> str:
+    """Draw questions of one field that are asked as one: lists of texts, numbers or patterns."""
+    field = draw(st.one_of(generic, string_fields))
+    is_all = draw(st.booleans())
+    kind, operators = draw(
+        st.sampled_from([(strings, ("=", "!=")), (numbers, ("=", "!=")), (patterns, ("=~", "!~"))])
+    )
+    asked = draw(st.lists(kind, min_size=2, max_size=4))
+    join = " && " if is_all else " || "
+    return "(" + join.join(f"{field} {operators[is_all]} {each}" for each in asked) + ")"
+
+
 expressions = _terse(
     st.recursive(
         st.one_of(
-            comparisons, comparisons, comparisons, generic, st.sampled_from(["true", "false"])
+            comparisons,
+            comparisons,
+            comparisons,
+            chains(),
+            generic,
+            generic.map(lambda field: f"!{field}"),
+            st.sampled_from(["true", "false"]),
         ),
         lambda inner: st.one_of(
             _joined(inner, st.sampled_from(["&&", "||"]), inner),
@@ -176,7 +209,9 @@ OPERATORS = [
 structural = st.sampled_from(OPERATORS)
 measured = _terse(
     st.one_of(
-        _fields("", "span", "resource", "event", "parent").filter(lambda text: text.endswith(".n")),
+        _fields("", "span", "resource", "event", "link", "parent").filter(
+            lambda text: text.endswith(".n")
+        ),
         st.sampled_from(
             [
                 ".n + 1",
@@ -187,7 +222,7 @@ measured = _terse(
                 "nestedSetLeft",
             ]
         ),
-        st.sampled_from(["event:timeSinceStart", "-.n", ".never", "duration / 2"]),
+        st.sampled_from(["event:timeSinceStart", "-.n", ".never", "duration / 2", ".n ^ 2", ".a"]),
     )
 )
 aggregates = _terse(
@@ -215,7 +250,10 @@ group_bys = _terse(
     st.one_of(
         generic,
         st.sampled_from(
-            ["name", "status", "kind", "duration", "rootName", "span:id", "event:name"]
+            [
+                *("name", "status", "kind", "duration", "rootName", "span:id", "event:name"),
+                *("trace:id", "instrumentation:version", "statusMessage", "link:spanID"),
+            ]
         ),
         st.sampled_from(
             ["link:traceID", "event:timeSinceStart", "traceDuration", "span:childCount"]
@@ -224,7 +262,10 @@ group_bys = _terse(
         comparisons,
     )
 ).map(lambda text: f"by({text})")
-selected = st.one_of(generic, string_fields, id_fields, duration_fields, int_fields)
+selected = st.one_of(
+    *(generic, string_fields, id_fields, duration_fields, int_fields),
+    st.sampled_from(["status", "kind"]),
+)
 selects = st.lists(selected, min_size=1, max_size=3).map(lambda each: f"select({', '.join(each)})")
 
 
