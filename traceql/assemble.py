@@ -86,12 +86,16 @@ Content = (
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """An operand or stage with its sort, the height of its tree, and its text."""
+    """An operand or stage with its sort, the height of its tree, and its text.
+
+    ``parentheses``: pairs directly around it.
+    """
 
     sort: Sort
     content: Content
     depth: int
     at: SourceRange
+    parentheses: int = 0
 
 
 def fold_expression(items: Sequence[Term | Token]) -> Term:

@@ -14,7 +14,16 @@ from lark import Token
 from traceql.climb import Climber
 from traceql.constants import fold_binary, fold_exists, fold_logical_pair, fold_unary
 from traceql.errors import ParseError, SourceRange
-from traceql.nodes import DEPTH_MAX, Binary, Exists, FieldExpression, Literal, Logical, Unary
+from traceql.nodes import (
+    DEPTH_MAX,
+    PARENTHESES_MAX,
+    Binary,
+    Exists,
+    FieldExpression,
+    Literal,
+    Logical,
+    Unary,
+)
 from traceql.operands import operand_node, token_range
 from traceql.operators import LOGICAL, Operator
 from traceql.values import Bool
@@ -34,6 +43,7 @@ class Part:
         at: the text it comes from.
         chain: operands of a chain of ``operator`` that may still grow; a list, since joining tuples
             one by one would take quadratic time for long chains.
+        parentheses: pairs directly around it.
     """
 
     node: FieldExpression
@@ -41,6 +51,7 @@ class Part:
     at: SourceRange
     operator: Operator | None = None
     chain: list[FieldExpression] | None = None
+    parentheses: int = 0
 
     def close(self) -> FieldExpression:
         """Get the finished tree."""
@@ -100,6 +111,17 @@ def check_depth(depth: int, at: SourceRange) -> None:
     """
     if depth > DEPTH_MAX:
         raise ParseError(f"expression is nested deeper than {DEPTH_MAX} levels", at=at)
+
+
+def count_parentheses(around: int, at: SourceRange) -> int:
+    """Add a pair of parentheses to those that stand around something already.
+
+    Raises:
+        ParseError: nobody writes so many.
+    """
+    if around >= PARENTHESES_MAX:
+        raise ParseError(f"more than {PARENTHESES_MAX} parentheses around one expression", at=at)
+    return around + 1
 
 
 def _is_nil(items: Sequence[Part | Token], index: int) -> bool:

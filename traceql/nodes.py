@@ -20,6 +20,8 @@ from traceql.values import Number, Value
 
 DEPTH_MAX = 200
 """Deepest tree that the parser makes; deeper text is refused."""
+PARENTHESES_MAX = 1000
+"""Most parentheses directly around one another; they make no tree deeper."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from traceql import assemble
 from traceql.assemble import Sort, Term
 from traceql.attributes import SCOPED_INTRINSICS, UNSCOPED_INTRINSICS, Field
 from traceql.errors import ParseError, SourceRange, did_you_mean
-from traceql.fold import Part, check_depth, fold_field
+from traceql.fold import Part, check_depth, count_parentheses, fold_field
 from traceql.nodes import (
     COMPARE_TOP_N,
     Aggregate,
@@ -138,6 +138,7 @@ class _Builder:
         part: Part = children[1]
         part.close()
         part.at = _between(children[0], children[-1])
+        part.parentheses = count_parentheses(part.parentheses, part.at)
         return part
 
     # --- spansets and pipelines ---
@@ -157,7 +158,9 @@ class _Builder:
         left, term, right = children
         if term.sort is Sort.STAGE:
             term = assemble.assemble_pipeline([term])
-        return Term(term.sort, term.content, term.depth, _between(left, right))
+        at = _between(left, right)
+        around = count_parentheses(term.parentheses, at)
+        return Term(term.sort, term.content, term.depth, at, around)
 
     def pipeline(self, children: list[Term]) -> Term:
         return assemble.assemble_pipeline(children)

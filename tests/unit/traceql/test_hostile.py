@@ -12,8 +12,8 @@ import traceql
 from traceql.nodes import DEPTH_MAX
 
 READ = {
-    "parentheses of a field": "{ " + "(" * 10_000 + ".a = 1" + ")" * 10_000 + " }",
-    "parentheses of a spanset": "(" * 10_000 + "{}" + ")" * 10_000,
+    "parentheses of a field": "{ " + "(" * 1000 + ".a = 1" + ")" * 1000 + " }",
+    "parentheses of a spanset": "(" * 1000 + "{}" + ")" * 1000,
     "a long list": "{ " + " || ".join(f".a={n}" for n in range(5000)) + " }",
     "a chain in parentheses": "{ " + "(" * 2000 + ".a" + "||.b)" * 2000 + " }",
     "signs of a constant": "{ " + "-" * 5000 + "1 = .a }",
@@ -22,6 +22,13 @@ READ = {
     "a regex of alternatives": '{ .a =~ "' + "a|" * 20_000 + '" }',
 }
 REFUSED = {
+    "parentheses of a field": "{ " + "(" * 10_000 + ".a = 1" + ")" * 10_000 + " }",
+    "parentheses of a constant": "{ .a = " + "(" * 10_000 + "1" + ")" * 10_000 + " }",
+    "parentheses of a spanset": "(" * 10_000 + "{}" + ")" * 10_000,
+    "parentheses of a pipeline": "(" * 10_000 + "{}|{}" + ")" * 10_000,
+    "parentheses of an aggregate": "(" * 10_000 + "count()" + ")" * 10_000 + " > 1",
+    "parentheses of a metric": "(" * 10_000 + "{} | rate()" + ")" * 10_000 + " > 1",
+    "parentheses of a number": "({} | rate()) + " + "(" * 10_000 + "1" + ")" * 10_000,
     "open parentheses": "{ " + "(" * 100_000,
     "prefixes": "{ " + "!" * 50_000 + ".a }",
     "powers": "{ " + " ^ ".join([".a"] * 10_000) + " = 1 }",
