@@ -2,7 +2,8 @@
 
 Each input goes through ``check``, ``SpanBuilder.append``, ``freeze`` and ``encode``; what protobuf
 refuses must be refused with an offset within the input, what it accepts must come back equal. Now
-and then an input also goes into a builder that holds spans already: a refusal must not change it.
+and then an input also goes into a builder that holds spans already: a refusal must not change it;
+and the limits of a tenant are applied to some of those that are accepted.
 
     python bench/fuzz_kernel.py --seconds 300 --seed 1             # the kernel that is installed
     python bench/fuzz_kernel.py --seconds 300 --checked            # with bounds checks
@@ -100,6 +101,8 @@ class Fuzzer:
         self.counts["accepted" if accepted else "refused"] += 1
         if self._rng.random() < 0.05:
             self.append_between(data)
+        if accepted and self._rng.random() < 0.2:
+            self.limit(data)
         if accepted and self._rng.random() < 0.1:
             self._keep(data)
 
@@ -124,11 +127,41 @@ class Fuzzer:
         assert flat_spans([encode(builder.freeze().tables())]) == flat_spans(appended)
         self.counts["appended between others"] += 1
 
+    def limit(self, data: bytes) -> None:
+        """Leave spans out, shorten attributes: the spans that stay are those of protobuf."""
+        from tracestore.kernel import LiveTraces, check, limit_request
+
+        spans = check(data).spans
+        refused = self._rng.choices(range(2), k=spans)
+        assert limit_request(data).request == data
+        left = limit_request(data, refused=bytes(refused)).request
+        sent = [one for one, out in zip(written_spans(data), refused, strict=True) if not out]
+        assert written_spans(left) == sent
+        size = self._rng.randrange(1, 64)
+        shortened = limit_request(data, attribute_bytes_max=size, refused=bytes(refused)).request
+        assert check(shortened).spans == len(written_spans(shortened)) == len(sent)
+        traces = LiveTraces(seed=self._rng.getrandbits(64), idle_s=5, keep_s=30, traces_max=100)
+        admitted = traces.admit(data, spans, 1, traces_max=2, bytes_max=200)
+        assert admitted.refused is None or len(admitted.refused) == spans
+        self.counts["limited"] += 1
+
     def _keep(self, data: bytes) -> None:
         if len(self.corpus) < CORPUS_MAX:
             self.corpus.append(data)
         else:
             self.corpus[self._rng.randrange(2, CORPUS_MAX)] = data
+
+
+def written_spans(data: bytes) -> list[bytes]:
+    """Read the spans of a request with protobuf, in order, each written anew."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    return [
+        span.SerializeToString(deterministic=True)
+        for group in ExportTraceServiceRequest.FromString(data).resource_spans
+        for scope_group in group.scope_spans
+        for span in scope_group.spans
+    ]
 
 
 def generated_requests(seed: int, count: int) -> list[bytes]:
