@@ -53,9 +53,11 @@ def trace_request(number: int) -> bytes:
     return request(resource={"service.name": "shop"}, spans=spans)
 
 
-def send_until_refused(export: grpc.UnaryUnaryMultiCallable, kept: set[int]) -> grpc.RpcError:
+def send_until_refused(
+    export: grpc.UnaryUnaryMultiCallable, kept: set[int], *, at_most: int = 10
+) -> grpc.RpcError:
     """Send traces, noting in ``kept`` which were taken, until one is not."""
-    for number in range(100, 110):
+    for number in range(1000, 1000 + at_most):
         try:
             export(trace_request(number), timeout=30)
         except grpc.RpcError as error:
@@ -65,7 +67,7 @@ def send_until_refused(export: grpc.UnaryUnaryMultiCallable, kept: set[int]) -> 
 
 
 def matched(server: Server) -> set[int]:
-    reply = httpx.get(f"{server.api_url}/api/search", params={"q": "{}", "limit": 1000})
+    reply = httpx.get(f"{server.api_url}/api/search", params={"q": "{}", "limit": 3000})
     assert reply.status_code == 200, reply.text
     return {int(trace["traceID"], 16) for trace in reply.json()["traces"]}
 
@@ -112,3 +114,35 @@ def test_a_full_disk_is_a_retryable_error_and_heals_without_a_restart(small_disk
     assert flushed.status_code == 204
     with running_server(small_disk / "data") as server:
         assert healed == matched(server)
+
+
+def test_no_room_for_blocks_is_a_retryable_error_at_once(small_disk: Path, tmp_path: Path) -> None:
+    flags = (
+        f"--ingester.wal.path={tmp_path / 'wal'}",
+        "--ingester.max-block-bytes=40KiB",
+        "--ingester.flush-retry-s=0.2",
+    )
+    with (
+        running_server(small_disk / "data", *flags) as server,
+        grpc.insecure_channel(server.otlp_grpc) as channel,
+    ):
+        export = channel.unary_unary(EXPORT)
+        filler = fill(small_disk)
+        kept: set[int] = set()
+
+        refused = send_until_refused(export, kept, at_most=2000)
+        with pytest.raises(grpc.RpcError) as again:
+            export(trace_request(200), timeout=5)
+        server.wait_until_decoded()
+        during = matched(server)
+        filler.unlink()
+        flush = httpx.get(f"{server.api_url}/flush", timeout=60)
+        export(trace_request(300), timeout=30)
+        server.wait_until_decoded()
+        healed = matched(server)
+
+    assert refused.code() in RETRYABLE
+    assert again.value.code() in RETRYABLE
+    assert kept == during
+    assert flush.status_code == 204
+    assert healed == kept | {300}

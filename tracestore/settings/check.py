@@ -41,6 +41,7 @@ _MAY_BE_ZERO = frozenset(
         "distributor.discard_log_interval_s",
         "ingester.decode_interval_s",
         "ingester.flush_retry_s",
+        "ingester.room_wait_s",
         "storage.cache_bytes",
         "query.max_duration_s",
         "query.max_bytes_read",

@@ -211,6 +211,8 @@ class IngesterSettings:
     """Full live tables in memory, the one being written included; beyond it senders wait."""
     flush_retry_s: float = 5.0
     """Wait after a flush that failed; the live tables stay searchable meanwhile."""
+    room_wait_s: float = 10.0
+    """How long a sender waits for room, then it is asked to retry; not at all if flushes fail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

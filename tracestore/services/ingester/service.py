@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 FLUSH_CHECK_S = 0.25
 """How often heads are looked at; bounds how much one may outgrow its size."""
 ROOM_CHECK_S = 0.02
-ROOM_WAIT_S = 10.0
-"""A sender that finds no room for so long is asked to try again."""
 SWIFT_DECODE_BYTES = 4 << 20
 """This much is worth decoding at once, before the interval is over."""
 
@@ -142,9 +140,10 @@ class Ingester:
     async def wait_for_room(self, tenant: TenantId) -> None:
         """Wait while too much is not yet decoded or flushed. Raises: UnavailableError."""
         self._check_replayed()
-        deadline_ns = self._clock.monotonic_ns() + int(ROOM_WAIT_S * 1e9)
+        deadline_ns = self._clock.monotonic_ns() + int(self._settings.room_wait_s * 1e9)
         while (pressure := self._pressure(tenant)) is not None:
-            if self._clock.monotonic_ns() >= deadline_ns:
+            stuck = any(live.is_stuck for live in self._tenants.all())
+            if stuck or self._clock.monotonic_ns() >= deadline_ns:
                 raise UnavailableError(f"{pressure}: retry later")
             await self._clock.sleep(ROOM_CHECK_S)
 

@@ -173,6 +173,11 @@ class TenantLive:
             return f"{len(heads)} blocks of tenant {self.tenant} wait to be written"
         return None
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a head waits for its block whose last flush failed: there is no room soon."""
+        return any(head.retry_at_ns for head in self.cut_heads)
+
     def adopt(self, head: Head) -> None:
         """Take over a head that the replay has filled, as one that waits for its block."""
         nothing: Future[tuple[str, ...]] = Future()
