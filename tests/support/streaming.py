@@ -158,6 +158,7 @@ async def streaming_api(
         calls,
         request_bytes_max=settings.server.grpc_server_max_recv_msg_size,
         streams_max=settings.server.grpc_server_max_concurrent_streams,
+        stall_timeout_s=settings.server.http2_stall_timeout_s,
     )
     own = bind_grpc(native, Address(HOST, 0), setting="test")
     listening = bind(Address(HOST, 0), setting="test")

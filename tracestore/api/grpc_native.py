@@ -5,6 +5,7 @@ Source: wire contract, sections 1.1 and 12.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -27,8 +28,9 @@ _KEEPALIVE = (
 class StreamingHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Answers the methods of ``StreamingCalls``; any other is UNIMPLEMENTED."""
 
-    def __init__(self, calls: StreamingCalls) -> None:
+    def __init__(self, calls: StreamingCalls, *, stall_timeout_s: float) -> None:
         self._calls = calls
+        self._stall_timeout_s = stall_timeout_s
 
     def service(self, handler_call_details: Any) -> Any:
         """Find the handler of a method, None if there is none."""
@@ -38,16 +40,26 @@ class StreamingHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ha
 
         async def call(request: bytes, context: Any) -> None:
             metadata = tuple(context.invocation_metadata() or ())
+
+            async def send(message: bytes) -> None:
+                try:
+                    async with asyncio.timeout(self._stall_timeout_s):
+                        await context.write(message)
+                except TimeoutError:
+                    raise ConnectionError("the client takes nothing of its answer") from None
+
             try:
-                await self._calls.run(name, request, metadata, context.write)
+                await self._calls.run(name, request, metadata, send)
             except CallError as error:
                 await context.abort(_CODES[error.code], error.message)
+            except ConnectionError as error:
+                await context.abort(grpc.StatusCode.CANCELLED, str(error))
 
         return grpc.unary_stream_rpc_method_handler(call)
 
 
 def make_query_server(
-    calls: StreamingCalls, *, request_bytes_max: int, streams_max: int
+    calls: StreamingCalls, *, request_bytes_max: int, streams_max: int, stall_timeout_s: float
 ) -> aio.Server:
     """Make the server; it listens once an address is added and it is started."""
     server = aio.server(
@@ -58,5 +70,5 @@ def make_query_server(
             *_KEEPALIVE,
         ]
     )
-    server.add_generic_rpc_handlers((StreamingHandler(calls),))
+    server.add_generic_rpc_handlers((StreamingHandler(calls, stall_timeout_s=stall_timeout_s),))
     return server

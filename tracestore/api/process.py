@@ -311,6 +311,7 @@ class Process:
             calls,
             request_bytes_max=settings.grpc_server_max_recv_msg_size,
             streams_max=settings.grpc_server_max_concurrent_streams,
+            stall_timeout_s=settings.http2_stall_timeout_s,
         )
         return server, bind_grpc(server, address, setting=QUERY_GRPC_SETTING)
 

@@ -27,7 +27,7 @@ class ServerSettings:
     http_first_request_timeout_s: float = 30.0
     """A connection whose first request has not begun by then is closed."""
     http2_stall_timeout_s: float = 60.0
-    """A client of HTTP/2 that takes no byte of its answer for so long is given up."""
+    """A client of HTTP/2 or gRPC that takes nothing of its answer for so long is given up."""
     http2_idle_timeout_s: float = 600.0
     """A connection of HTTP/2 without requests is closed after this time; clients dial again."""
     grpc_listen_address: str = "0.0.0.0"

@@ -75,8 +75,9 @@ class Client:
 
 
 @asynccontextmanager
-async def connect(api: StreamingApi) -> AsyncIterator[Client]:
-    client = Client(*await asyncio.open_connection(*api.address))
+async def connect(api: StreamingApi, *, own: bool = False) -> AsyncIterator[Client]:
+    host, _, port = (api.own_port if own else api.api_port).rpartition(":")
+    client = Client(*await asyncio.open_connection(host, int(port)))
     client.flush()
     try:
         yield client
@@ -134,6 +135,21 @@ def test_a_client_that_takes_nothing_is_given_up() -> None:
     run(check)
 
 
+def test_a_client_of_the_own_port_that_takes_nothing_is_given_up() -> None:
+    async def check() -> None:
+        limits = with_limits(http2_stall_timeout_s=0.2)
+        async with streaming_api([many()], server=limits) as api, connect(api, own=True) as client:
+            client.ask(SEARCH, request())
+            labels = {"method": "gRPC", "route": "/tempopb.StreamingQuerier/Search"}
+            labels |= {"status_code": "cancel", "ws": "false"}
+            counted = "tempo_request_duration_seconds_count"
+            async with asyncio.timeout(TIMEOUT_S):
+                while not api.metrics.value(counted, **labels):
+                    await asyncio.sleep(0.01)
+
+    run(check)
+
+
 def test_a_client_that_does_not_read_its_socket_is_given_up() -> None:
     async def check() -> None:
         limits = with_limits(http2_stall_timeout_s=0.3)
@@ -142,7 +158,7 @@ def test_a_client_that_does_not_read_its_socket_is_given_up() -> None:
             client.state.update_settings(size)
             client.state.increment_flow_control_window(2**31 - 1 - 65535)
             client.flush()
-            for _ in range(100):
+            for _ in range(40):
                 client.ask(SEARCH, request())
             await asyncio.sleep(0)
             async with asyncio.timeout(TIMEOUT_S):
