@@ -91,7 +91,7 @@ def values(sources: list[SpanSource], cache: BlockCache, tag: str, text: str) ->
     params = parse_values({"q": text}, tag, SETTINGS, now_s=0, is_legacy=False)
     control = QueryControl(clock=SystemClock())
     found = find_values(sources, params, SETTINGS, control, cache=cache)
-    return len(found.values), len(render_values_v2_json(found))
+    return len(found.texts), len(render_values_v2_json(found))
 
 
 def names(sources: list[SpanSource], scope: str, text: str) -> tuple[int, int]:

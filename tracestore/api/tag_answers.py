@@ -86,7 +86,7 @@ def find_values(
     Raises: InvalidRequestError; what ``tag_values`` raises.
     """
     if params.is_legacy and params.tag == "error":
-        return TagValues(values=((TagType.BOOL, "true"),))
+        return TagValues(types=(TagType.BOOL,), texts=("true",))
     tag = legacy_tag(params.tag) if params.is_legacy else parse_tag(params.tag)
     lookup = _lookup(params.bounds, settings, tag)
     sources = newest_blocks(sources, settings.max_blocks_per_tag_values_query)

@@ -13,7 +13,7 @@ from typing import Any
 from tracestore.codec.tag_packets import encode_flat, encode_scopes, encode_values
 from tracestore.codec.wire import encode_bytes, encode_number
 from tracestore.model.results import QueryStats
-from tracestore.model.tags import TagNames, TagValue, TagValues
+from tracestore.model.tags import TagNames, TagType, TagValues
 
 Json = dict[str, Any]
 
@@ -36,7 +36,7 @@ def render_values_v1_json(values: TagValues) -> bytes:
 
 def render_values_v2_json(values: TagValues) -> bytes:
     """Write ``SearchTagValuesV2Response``."""
-    written = ",".join([_value_json(value) for value in values.values])
+    written = ",".join([_value_json(kind, text) for kind, text in values.values])
     metrics = json.dumps(_metrics(values.stats), separators=(",", ":"))
     return f'{{"tagValues":[{written}],"metrics":{metrics}}}'.encode()
 
@@ -51,12 +51,11 @@ def render_values_llm(values: TagValues) -> bytes:
 
 def flat_values(values: TagValues) -> list[str]:
     """Get the texts, each once, in order."""
-    return sorted({text for _, text in values.values})
+    return sorted(set(values.texts))
 
 
-def _value_json(value: TagValue) -> str:
+def _value_json(kind: TagType, text: str) -> str:
     """Write a value; several times faster than by way of a dictionary, and there may be many."""
-    kind, text = value
     return (
         f'{{"type":"{kind}","value":{encode_basestring(text)}}}' if text else f'{{"type":"{kind}"}}'
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -30,7 +31,7 @@ class TagType(StrEnum):
 
 
 TagValue = tuple[TagType, str]
-"""A value: its type and text. A plain pair, as an answer may have a hundred thousand."""
+"""A value: its type and text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,17 @@ class TagNames:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagValues:
-    """Distinct values, most frequent first, ties by type and text."""
+    """Distinct values, most frequent first, ties by type and text.
 
-    values: tuple[TagValue, ...]
+    There may be a hundred thousand: no object each, which the garbage collector would look through.
+    """
+
+    types: tuple[TagType, ...] = ()
+    texts: tuple[str, ...] = ()
+    """As many."""
     stats: QueryStats = field(default_factory=QueryStats)
+
+    @property
+    def values(self) -> Iterator[TagValue]:
+        """Iterate over the values in order."""
+        return zip(self.types, self.texts, strict=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ import pyarrow.compute as pc
 from traceql.values import ValueType, float_text
 from tracestore.codec.filters import ColumnFilter
 from tracestore.model.tables import AttributeType
-from tracestore.model.tags import TagType, TagValue
+from tracestore.model.tags import TagType, TagValues
 from tracestore.query.masks import Mask, mask_and, to_array
 from tracestore.query.parts import Ids, Lists, Numbers, Operand, Texts
 
@@ -69,15 +68,15 @@ class Counted:
         """Bytes held in memory."""
         return sum(one.texts.nbytes + one.counts.nbytes for one in self.batches)
 
-    def ranked(self, limit: int = 0) -> tuple[TagValue, ...]:
+    def ranked(self, limit: int = 0) -> TagValues:
         """List the values, most frequent first, ties by type and text; 0: all of them."""
         joined = _Joined(self.batches)
         order = joined.rank(limit)
-        texts = joined.texts.take(pa.array(order)).to_pylist()
-        if len(self.batches) == 1:
-            return tuple(zip(repeat(self.batches[0].type), texts, strict=False))
         types = [batch.type for batch in self.batches]
-        return tuple(zip([types[t] for t in joined.types[order].tolist()], texts, strict=True))
+        return TagValues(
+            types=tuple(types[number] for number in joined.types[order].tolist()),
+            texts=tuple(joined.texts.take(pa.array(order)).to_pylist()),
+        )
 
     def first(self, count: int) -> Counted:
         """Keep the first of the values in order."""

@@ -61,10 +61,10 @@ def tag_values(
     Raises: DeadlineError; LimitExceededError; what a source raises that cannot be read.
     """
     if tag in FIXED_VALUES:
-        fixed = [(TagType.KEYWORD, text) for text in FIXED_VALUES[tag]]
-        return TagValues(values=tuple(fixed[: lookup.limit or len(fixed)]))
+        texts = FIXED_VALUES[tag][: lookup.limit or None]
+        return TagValues(types=(TagType.KEYWORD,) * len(texts), texts=texts)
     if isinstance(tag, names.Intrinsic) and tag not in TEXT_INTRINSICS:
-        return TagValues(values=())
+        return TagValues()
     answer = _Answer(lookup)
     filter = None
     if lookup.filter is not None:
@@ -111,12 +111,12 @@ class _Answer:
     def add(self, found: Counted) -> None:
         """Add the values of a source."""
         if self._staleness.is_watching:
-            found = found.first(self._staleness.take(found.ranked()))
+            found = found.first(self._staleness.take(list(found.ranked().values)))
         self._counts.extend(found)
 
     def result(self, stats: QueryStats) -> TagValues:
         """Make the answer as far as it goes."""
-        return TagValues(values=self._counts.counted().ranked(self._limit), stats=replace(stats))
+        return replace(self._counts.counted().ranked(self._limit), stats=replace(stats))
 
 
 class _Blocks:

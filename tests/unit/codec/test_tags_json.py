@@ -21,12 +21,8 @@ NAMES = TagNames(
     scopes=((TagScope.RESOURCE, ("b", "é")), (TagScope.SPAN, ("", "a", "b"))), stats=STATS
 )
 VALUES = TagValues(
-    values=(
-        (TagType.STRING, "cart"),
-        (TagType.INT, "200"),
-        (TagType.STRING, ""),
-        (TagType.STRING, "200"),
-    ),
+    types=(TagType.STRING, TagType.INT, TagType.STRING, TagType.STRING),
+    texts=("cart", "200", "", "200"),
     stats=STATS,
 )
 
@@ -77,8 +73,8 @@ def test_values_as_json() -> None:
     [
         (tags_json.render_names_v1_json, TagNames(scopes=()), b'{"tagNames":[],"metrics":{}}'),
         (tags_json.render_names_v2_json, TagNames(scopes=()), b'{"scopes":[],"metrics":{}}'),
-        (tags_json.render_values_v1_json, TagValues(values=()), b'{"tagValues":[],"metrics":{}}'),
-        (tags_json.render_values_v2_json, TagValues(values=()), b'{"tagValues":[],"metrics":{}}'),
+        (tags_json.render_values_v1_json, TagValues(), b'{"tagValues":[],"metrics":{}}'),
+        (tags_json.render_values_v2_json, TagValues(), b'{"tagValues":[],"metrics":{}}'),
     ],
 )
 def test_nothing_is_an_empty_list(render, empty, body) -> None:  # type: ignore[no-untyped-def]  # a table

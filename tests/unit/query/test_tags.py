@@ -96,7 +96,7 @@ def test_a_key_of_many_values_is_cut_before_all_is_read() -> None:
 
     found = ask_values([source], "span.key", settings=settings)
 
-    texts = [text for _, text in found.values]
+    texts = list(found.texts)
     assert len(texts) == 500 // len("value 00000")
     assert len(set(texts)) == len(texts)
     assert len(source.chunks_read) < 20
@@ -140,13 +140,13 @@ def test_what_is_known_of_blocks_is_known_of_these_alone() -> None:
     def ask(*sources: SpanSource) -> list[str]:
         found = ask_values(sources, "span.key", cache=cache)
         assert found.stats.completed_jobs == len(sources)
-        return [text for _, text in found.values]
+        return list(found.texts)
 
     for _ in range(2):
         assert ask(*blocks[:2]) == ["a", "of 0", "of 1"]
         assert ask(*blocks) == ["a", "of 0", "of 1", "of 2"]
         assert ask(live, *blocks[:2]) == ["a", "of 0", "live", "of 1"]
-    assert [text for _, text in ask_values(blocks[:2], "name", cache=cache).values] == [""]
+    assert ask_values(blocks[:2], "name", cache=cache).texts == ("",)
 
 
 def test_names_are_cut_at_the_bound() -> None:
@@ -180,9 +180,9 @@ def test_it_ends_when_nothing_new_comes() -> None:
         TablesSource(tables_of(["a", "b", "z"], first=10), "2"),
     ]
 
-    assert len(ask_values(sources, "span.key", maxStaleValues="2").values) == 3
-    assert len(ask_values(sources, "span.key", maxStaleValues="3").values) == 4
-    assert len(ask_values(sources, "span.key", maxStaleValues="0").values) == 4
+    assert len(ask_values(sources, "span.key", maxStaleValues="2").texts) == 3
+    assert len(ask_values(sources, "span.key", maxStaleValues="3").texts) == 4
+    assert len(ask_values(sources, "span.key", maxStaleValues="0").texts) == 4
 
 
 def test_names_end_when_nothing_new_comes() -> None:
@@ -217,7 +217,7 @@ def test_with_a_filter_traces_outside_the_window_do_not_count() -> None:
     source = live_source(request(spans=spans), "live")
     window = {"start": str(second + 100), "end": str(second + 130)}
 
-    assert len(ask_values([source], "name", **window).values) == 3
+    assert len(ask_values([source], "name", **window).texts) == 3
     found = ask_values([source], "name", q="{ kind = internal }", **window)
     assert values_of(found) == [("string", "at 2")]
 
@@ -234,7 +234,7 @@ def test_too_many_alternatives_are_refused(operands: int, tag: str, is_refused: 
     )
 
     if not is_refused:
-        assert ask_values([], tag, q=query).values == ()
+        assert ask_values([], tag, q=query).texts == ()
         return
     with pytest.raises(InvalidRequestError) as refusal:
         ask_values([], tag, q=query)
@@ -286,7 +286,7 @@ def test_names_of_the_first_version(name: str, expected: list[str]) -> None:
 
     found = ask_values([live_source(body, "live")], name, is_legacy=True)
 
-    assert [text for _, text in found.values] == expected
+    assert list(found.texts) == expected
 
 
 class Watcher:
@@ -309,11 +309,11 @@ def test_partial_answers_grow_with_true_numbers() -> None:
     last = tag_values(sources, parse_field("span.key"), Lookup(), control(), progress=values)
     tag_names(sources, {TagScope.SPAN}, Lookup(), control(), progress=names)
 
-    assert [len(one.values) for one in values.shown] == [1, 2, 3]
+    assert [len(one.texts) for one in values.shown] == [1, 2, 3]
     for shown in (values.shown, names.shown):
         jobs = [(one.stats.completed_jobs, one.stats.total_jobs) for one in shown]
         assert jobs == [(1, 3), (2, 3), (3, 3)]
-    assert last.values == values.shown[-1].values
+    assert last == values.shown[-1]
 
 
 def test_a_cancelled_question_stops() -> None:
