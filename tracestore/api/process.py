@@ -28,6 +28,7 @@ from tracestore.api.openapi import add_openapi
 from tracestore.api.ops import Ops
 from tracestore.api.otlp_grpc import TraceReceiver, make_server
 from tracestore.api.otlp_http import OtlpHttpReceiver, make_app
+from tracestore.api.overrides import OverridesRoutes
 from tracestore.api.receivers import OtherReceivers, Parts
 from tracestore.api.rim import Rim
 from tracestore.api.search import SearchRoutes
@@ -54,6 +55,7 @@ from tracestore.services.lifecycle import Service, Supervisor
 from tracestore.services.overrides import OverridesFollower
 from tracestore.services.querier.service import Querier
 from tracestore.services.tenant_labels import TenantLabels
+from tracestore.services.user_overrides import UserOverridesFollower, UserOverridesStore
 from tracestore.settings.load import LoadedSettings, read_overrides
 from tracestore.settings.render import render_settings
 from tracestore.settings.tree import Settings
@@ -254,6 +256,16 @@ class Process:
             services.append(
                 HttpServer("otlp-http", app, self._otlp_socket, drain_timeout_s=drain_s)
             )
+        if (user_api := self._settings.overrides.user_configurable_overrides).enabled:
+            services.append(
+                UserOverridesFollower(
+                    UserOverridesStore(self._store),
+                    self._pools.index,
+                    self._metrics,
+                    self._clock,
+                    interval_s=user_api.poll_interval_s,
+                )
+            )
         services += self._other_receivers.services(self._receiver_parts(drain_s))
         services.append(Door(self._distributor))
         routes = Routes(self._metrics, self._clock, self._tracing)
@@ -363,6 +375,15 @@ class Process:
         add_calls(calls, querier, self._tenancy, cache, supervisor)
         add_openapi(routes, prefix)
         MetricsRoutes(querier=querier, tenancy=self._tenancy).add_to(routes, prefix)
+        user_api = settings.overrides.user_configurable_overrides
+        OverridesRoutes(
+            tenancy=self._tenancy,
+            overrides=self._overrides.current,
+            store=UserOverridesStore(self._store),
+            pool=self._pools.index,
+            enabled=user_api.enabled,
+            checks_conflicts=user_api.api.check_for_conflicting_runtime_overrides,
+        ).add_to(routes, prefix)
         Ops(
             supervisor=supervisor,
             metrics=self._metrics,

@@ -6,6 +6,7 @@
     index/<20-digit sequence>.json            one commit
     index/checkpoints/<20-digit sequence>.json  the log folded up to that commit
     index/latest.json                         which checkpoint is the newest
+    overrides/<tenant>/overrides.json         what a tenant has set for itself
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ BLOCKS_PREFIX = "blocks/"
 INDEX_PREFIX = "index/"
 CHECKPOINTS_PREFIX = "index/checkpoints/"
 LATEST_KEY = "index/latest.json"
+USER_OVERRIDES_PREFIX = "overrides/"
 META_NAME = "meta.json"
 """Written after the other objects of a block, so that its presence says that they are there."""
 
@@ -25,6 +27,7 @@ SEQUENCE_MAX = 10**20 - 1
 
 _COMMIT_KEY = re.compile(r"index/([0-9]{20})\.json")
 _CHECKPOINT_KEY = re.compile(r"index/checkpoints/([0-9]{20})\.json")
+_USER_OVERRIDES_KEY = re.compile(r"overrides/([^/]+)/overrides\.json")
 _META_KEY = re.compile(r"blocks/([^/]+)/([^/]+)/meta\.json")
 
 
@@ -76,3 +79,14 @@ def parse_meta_key(key: str) -> tuple[TenantId, BlockId] | None:
     """Return tenant and block of a ``meta.json`` key, None for any other key."""
     match = _META_KEY.fullmatch(key)
     return (TenantId(match[1]), BlockId(match[2])) if match else None
+
+
+def user_overrides_key(tenant: TenantId) -> str:
+    """Return the key of what a tenant has set for itself."""
+    return f"{USER_OVERRIDES_PREFIX}{tenant}/overrides.json"
+
+
+def parse_user_overrides_key(key: str) -> TenantId | None:
+    """Return the tenant of such a key, None for any other key."""
+    match = _USER_OVERRIDES_KEY.fullmatch(key)
+    return TenantId(match[1]) if match else None
