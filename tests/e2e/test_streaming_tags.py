@@ -142,3 +142,13 @@ def test_a_bad_request_is_an_invalid_argument(
 
     assert failure.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert text in failure.value.details()
+
+
+def test_a_text_that_quotes_a_long_request_is_cut(channel: Any) -> None:
+    asked = message("SearchTagValuesRequest")(tagName="a" * 3000 + "é" * 3000)
+    with pytest.raises(grpc.RpcError) as failure:
+        list(method(channel, "SearchTagValuesV2")(asked, timeout=30))
+
+    assert failure.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert failure.value.details().startswith("please provide a valid tagName: failed to parse")
+    assert failure.value.details().endswith(" ...")

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 HEADER_BYTES_MAX = 64 * 1024
 """Headers of a request, decoded."""
 
+WINDOW_MAX = 2**31 - 1
 UNREAD_BYTES_MAX = 16 * 1024 * 1024
 """What is taken of the body of a request that was answered unread. Many clients look for an answer
 only once their body is sent; one that sends more is stopped."""
@@ -79,7 +80,6 @@ class Http2Protocol(asyncio.Protocol):
             initial_values={
                 h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: limits.streams_max,
                 h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: HEADER_BYTES_MAX,
-                h2.settings.SettingCodes.ENABLE_PUSH: 0,
             },
         )
         self._streams: dict[int, Http2Stream] = {}
@@ -99,8 +99,9 @@ class Http2Protocol(asyncio.Protocol):
         self._listener.connections.add(self)
         self._connection.initiate_connection()
         # each stream may be sent one window before it is read; together no stream waits for another
-        spare = self._connection.local_settings.initial_window_size * (self._limits.streams_max - 1)
-        self._connection.increment_flow_control_window(min(spare, 2**31 - 1 - 65535))
+        window = self._connection.local_settings.initial_window_size
+        if spare := window * (self._limits.streams_max - 1):
+            self._connection.increment_flow_control_window(min(spare, WINDOW_MAX - window))
         self.flush()
         self._watch_idle()
 
@@ -130,7 +131,7 @@ class Http2Protocol(asyncio.Protocol):
         except h2.exceptions.H2Error as error:
             log.debug("connection ended: no HTTP/2", extra={"error": str(error)})
             self.flush()
-            self._transport.close()
+            self._close()
             return
         for event in events:
             self._handle(event)
@@ -214,12 +215,18 @@ class Http2Protocol(asyncio.Protocol):
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._is_ending and not self._streams and not self._transport.is_closing():
-            self._transport.close()
-            # a client that reads nothing would keep what is written, and the connection, for ever
-            self._idle_timer = self._loop.call_later(
-                self._limits.stall_timeout_s, self._transport.abort
-            )
+        if self._is_ending and not self._streams:
+            self._close()
+
+    def _close(self) -> None:
+        if self._transport.is_closing():
+            return
+        self._stop_idle_timer()
+        self._transport.close()
+        # a client that reads nothing would keep what is written, and the connection, for ever
+        self._idle_timer = self._loop.call_later(
+            self._limits.stall_timeout_s, self._transport.abort
+        )
 
     def _watch_idle(self) -> None:
         if not self._transport.is_closing():

@@ -88,7 +88,7 @@ class Http2Stream:
         """Answer the request. What goes wrong in the application ends this stream alone."""
         try:
             await app(self._scope(), self._receive, self._send)
-        except (ConnectionError, h2.exceptions.H2Error) as error:
+        except ConnectionError as error:
             log.debug("stream ended early", extra={"error": str(error)})
         except Exception as error:
             log.error("request failed", exc_info=error)
@@ -138,14 +138,19 @@ class Http2Stream:
             await self._arrived.wait()
 
     async def _send(self, message: Message) -> None:
-        self.check_connected()
-        match message["type"]:
-            case "http.response.start":
-                self._start = message
-            case "http.response.body":
-                await self._send_body(message)
-            case "http.response.trailers":
-                await self._send_trailers(message)
+        """Send a part of the answer. What nobody takes any more is dropped, as ASGI asks."""
+        try:
+            self.check_connected()
+            match message["type"]:
+                case "http.response.start":
+                    self._start = message
+                case "http.response.body":
+                    await self._send_body(message)
+                case "http.response.trailers":
+                    self._send_trailers(message)
+        except (ConnectionError, h2.exceptions.H2Error) as error:
+            log.debug("stream ended early", extra={"error": str(error)})
+            self.disconnect()
 
     async def _send_body(self, message: Message) -> None:
         assert self._start is not None
@@ -162,7 +167,7 @@ class Http2Stream:
         if end:
             self._answered()
 
-    async def _send_trailers(self, message: Message) -> None:
+    def _send_trailers(self, message: Message) -> None:
         headers = _clean(message.get("headers", ()))
         if not self._is_started:
             # nothing but a status: one frame

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from urllib.parse import quote
 
 from google.rpc.code_pb2 import Code
 from opentelemetry.trace import StatusCode
@@ -29,6 +30,9 @@ Send = Callable[[bytes], Awaitable[None]]
 Method = Callable[[bytes, Metadata, Send], Awaitable[None]]
 """Answers one call: request, metadata, where messages go."""
 
+MESSAGE_BYTES_MAX = 4096
+"""Longest message of a status, percent-encoded: many clients take 8 KiB of trailers at most."""
+
 _CODES = {404: Code.NOT_FOUND, 429: Code.RESOURCE_EXHAUSTED, 400: Code.INVALID_ARGUMENT}
 _CODES[499] = Code.CANCELLED
 _UNTRACED = "/grpc.health."
@@ -41,7 +45,7 @@ class CallError(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        self.message = _shortened(message)
 
 
 class StreamingCalls:
@@ -99,6 +103,16 @@ class StreamingCalls:
         finally:
             seconds = (self._clock.monotonic_ns() - started_ns) / 1e9
             self._metrics.request_seconds.labels("gRPC", name, outcome, "false").observe(seconds)
+
+
+def _shortened(message: str) -> str:
+    """Cut a message that would not fit into a header, as it may quote what was asked."""
+    if len(quote(message)) <= MESSAGE_BYTES_MAX:
+        return message
+    kept = message[:MESSAGE_BYTES_MAX]
+    while len(quote(kept)) > MESSAGE_BYTES_MAX:
+        kept = kept[: -max(1, len(kept) // 8)]
+    return f"{kept} ..."
 
 
 def call_error(error: Exception) -> CallError:

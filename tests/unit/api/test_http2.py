@@ -11,6 +11,7 @@ import h2.connection
 import h2.errors
 import h2.events
 import h2.settings
+import pytest
 from support.streaming import GatedSource, StreamingApi, streaming_api, with_limits
 from support.tempopb import message
 
@@ -278,5 +279,38 @@ def test_a_call_that_is_not_one_whole_message_fails() -> None:
                     if isinstance(e, h2.events.ResponseReceived) and e.stream_id == stream
                 ]
                 assert answer[0][b"grpc-status"] in (b"12", b"13")
+
+    run(check)
+
+
+def test_a_client_that_leaves_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    held = GatedSource("held", {1: 1})
+
+    async def check() -> None:
+        async with streaming_api([held]) as api:
+            async with connect(api) as client:
+                for headers, body in ((GET, None), (SEARCH, request())):
+                    stream = client.ask(headers, body)
+                    client.state.reset_stream(stream)
+                client.flush()
+                client.ask(GET)
+                while not held.reached.is_set():
+                    await asyncio.sleep(0.01)
+            held.gate.set()
+            async with asyncio.timeout(TIMEOUT_S):
+                while api.http._server.server_state.tasks:
+                    await asyncio.sleep(0.01)
+
+    run(check)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_one_stream_at_a_time_is_enough() -> None:
+    async def check() -> None:
+        limits = with_limits(grpc_server_max_concurrent_streams=1)
+        async with streaming_api([many()], server=limits) as api, connect(api) as client:
+            for _ in range(3):
+                stream = client.ask(GET)
+                await client.until(ended(stream))
 
     run(check)
