@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
-from support.naive_spans import read_traces
+from support.naive_spans import TraceOf, read_traces
 from support.naive_tables import naive_tables
 from support.naive_tags import Counts, names, ranked, values
+from support.otlp import EPOCH_NS
 from support.query import control
 from support.search_cases import Placed, placed_spans, request_for
 from support.search_queries import BROAD_FILTERS, filter_queries
@@ -22,6 +23,7 @@ from traceql.attributes import Field, Intrinsic
 from traceql.walk import fields_of
 from tracestore.kernel import build_tables
 from tracestore.model.tags import TagScope
+from tracestore.model.times import MILLISECOND_NS, TimeRange
 from tracestore.query.block_source import BlockSource
 from tracestore.query.intrinsics import needs_whole_trace
 from tracestore.query.source import SpanSource
@@ -72,6 +74,15 @@ filters = st.one_of(
     st.sampled_from(USUAL_FILTERS).map(parse_tag_filter),
     filter_queries().map(parse_tag_filter),
 )
+windows = st.one_of(
+    st.none(),
+    st.tuples(st.sampled_from([0, 1, 2, 900, 2000]), st.sampled_from([1, 500, 5001, 9000])).map(
+        lambda ms: TimeRange(
+            start_ns=EPOCH_NS + ms[0] * MILLISECOND_NS,
+            end_ns=EPOCH_NS + (ms[0] + ms[1]) * MILLISECOND_NS,
+        )
+    ),
+)
 Maker = Callable[[bytes, str], SpanSource]
 
 
@@ -109,6 +120,22 @@ def expression_of(filter: TagFilter | None) -> nodes.FieldExpression | None:
     return None if filter is None else filter.filter.expression
 
 
+def touching(traces: list[TraceOf], window: TimeRange | None) -> list[TraceOf]:
+    """Take the traces that have some time in the window."""
+    if window is None:
+        return traces
+    return [one for one in traces if one.start_ns < window.end_ns and one.end_ns >= window.start_ns]
+
+
+def inside_as_one(traces: list[TraceOf], window: TimeRange | None) -> bool:
+    """Tell whether the window meets what lies between the first begin and the last end."""
+    if window is None or not traces:
+        return window is None
+    first = min(one.start_ns for one in traces)
+    last = max(one.end_ns for one in traces)
+    return first < window.end_ns and last >= window.start_ns
+
+
 def is_of_whole_trace(filter: TagFilter | None, tag: Field | None) -> bool:
     """Whether a part of a trace may say another thing than the whole."""
     if filter is None:
@@ -136,7 +163,8 @@ def test_values_of_a_source_are_those_of_its_spans(
     tag=tags,
     filter=filters,
     made=st.tuples(makers, makers, makers),
-    bytes_max=st.sampled_from([0, 0, 10, 40]),
+    bytes_max=st.sampled_from([0, 0, 0, 10, 40]),
+    window=windows,
 )
 def test_values_of_several_sources_are_added_up(
     placed: list[Placed],
@@ -144,10 +172,11 @@ def test_values_of_several_sources_are_added_up(
     filter: TagFilter | None,
     made: tuple[Maker, ...],
     bytes_max: int,
+    window: TimeRange | None,
 ) -> None:
     requests = [request_for(placed, source) for source in range(3)]
     sources = [make(requests[n], str(n)) for n, make in enumerate(made)]
-    lookup = Lookup(filter=filter, bytes_max=bytes_max)
+    lookup = Lookup(filter=filter, bytes_max=bytes_max, window=window)
     cache = BlockCache(1 << 20)
     note(f"{tag} {filter}")
 
@@ -156,13 +185,18 @@ def test_values_of_several_sources_are_added_up(
 
     assert again == found
     if is_of_whole_trace(filter, tag):
-        expected = values(read_traces(requests), tag, expression_of(filter))
+        traces = touching(read_traces(requests), window)
+        expected = values(traces, tag, expression_of(filter))
         ordered = sorted(expected)
         found = sorted(found)
     else:
         expected = Counter[tuple[str, str]]()
         for request in requests:
-            expected += values(read_traces([request]), tag, expression_of(filter))
+            traces = read_traces([request])
+            inside = touching(traces, window)
+            if filter is None and inside_as_one(traces, window):
+                inside = traces  # without a filter sources are asked as a whole
+            expected += values(inside, tag, expression_of(filter))
         expected = _demanded_once(expected, tag, filter)
         ordered = ranked(expected)
     if bytes_max == 0:

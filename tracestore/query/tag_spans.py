@@ -80,7 +80,7 @@ class MarkedSpans:
         is_whole = plan is not None and (
             plan.needs_whole_trace or (tag is not None and needs_whole_trace(tag))
         )
-        self._split = self.scope.split_inside if is_whole and len(self.scans) > 1 else None
+        self._split = self.scope.split_inside if is_whole and len(self.scope.scans) > 1 else None
 
     @property
     def stats(self) -> QueryStats:
