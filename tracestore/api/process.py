@@ -166,6 +166,7 @@ class Process:
         self._store: ObjectStore = MeasuredObjectStore(
             LocalObjectStore(settings.storage.path), StoreInstruments(self._metrics), clock
         )
+        self._labels = TenantLabels(settings.distributor.metric_tenants_max)
         self._follower = self._make_follower()
         self._ingester = self._make_ingester()
         self._overrides = OverridesFollower(
@@ -175,7 +176,6 @@ class Process:
             self._metrics,
             clock,
         )
-        self._labels = TenantLabels(settings.distributor.metric_tenants_max)
         self._distributor = Distributor(
             settings.distributor,
             self._ingester,
@@ -209,6 +209,7 @@ class Process:
             self._metrics,
             self._clock,
             interval_s=self._settings.storage.blocklist_poll_s,
+            labels=self._labels,
         )
 
     def _make_ingester(self) -> Ingester:
@@ -240,6 +241,7 @@ class Process:
             metrics,
             clock,
             self._rng,
+            labels=self._labels,
             always=() if settings.multitenancy_enabled else (SINGLE_TENANT,),
         )
 

@@ -9,6 +9,7 @@ from tracestore.clock import Clock
 from tracestore.errors import UnavailableError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.services.blocking import BlockingPool
+from tracestore.services.tenant_labels import TenantLabels
 from tracestore.storage.index.blocklist import BlockList
 from tracestore.storage.index.commits import CommitLog
 from tracestore.telemetry import Metrics
@@ -33,12 +34,14 @@ class IndexFollower:
         clock: Clock,
         *,
         interval_s: float,
+        labels: TenantLabels,
     ) -> None:
         self._commits = commits
         self._pool = pool
         self._metrics = metrics
         self._clock = clock
         self._interval_s = interval_s
+        self._labels = labels
         self._lock = threading.Lock()
         """One change of the list at a time; reading needs no lock."""
         self._current = BlockList()
@@ -77,7 +80,7 @@ class IndexFollower:
         except UnavailableError as error:
             self._metrics.blocklist_poll_errors.labels("").inc()
             for tenant in self._current.tenants:
-                self._metrics.index_errors.labels(tenant).inc()
+                self._metrics.index_errors.labels(self._labels.of(tenant)).inc()
             log.warning("index poll failed", extra={"error": str(error)})
 
     async def drain(self) -> None:
@@ -95,15 +98,18 @@ class IndexFollower:
 
     def _publish(self, blocks: BlockList) -> None:
         self._current = blocks
-        for tenant, metas in blocks.tenants.items():
-            self._metrics.index_builder.labels(tenant).set(1)
-            self._metrics.index_age_seconds.labels(tenant).set_function(self._age_s)
-            self._metrics.blocklist_length.labels(tenant).set(len(metas))
-            stored_bytes = sum(meta.stored_bytes for meta in metas)
-            self._metrics.blocklist_bytes.labels(tenant).set(stored_bytes)
-            self._metrics.backend_bytes.labels(tenant, "live").set(stored_bytes)
-            traces = sum(meta.traces for meta in metas)
-            self._metrics.backend_objects.labels(tenant, "live").set(traces)
+        metrics, labels = self._metrics, self._labels
+        for tenant in blocks.tenants:
+            label = labels.of(tenant)
+            metrics.index_builder.labels(label).set(1)
+            metrics.index_age_seconds.labels(label).set_function(self._age_s)
+        every = blocks.tenants.items()
+        stored = [(tenant, sum(meta.stored_bytes for meta in metas)) for tenant, metas in every]
+        traces = [(tenant, sum(meta.traces for meta in metas)) for tenant, metas in every]
+        labels.show(metrics.blocklist_length, ((tenant, len(metas)) for tenant, metas in every))
+        labels.show(metrics.blocklist_bytes, stored)
+        labels.show(metrics.backend_bytes, stored, "live")
+        labels.show(metrics.backend_objects, traces, "live")
 
     def _age_s(self) -> float:
         return (self._clock.monotonic_ns() - self._read_ns) / 1e9

@@ -24,6 +24,7 @@ from tracestore.services.ingester.head import Head, Request
 from tracestore.services.ingester.live import LiveSource
 from tracestore.services.ingester.tenant import Log, Quarantine, RetiredError, TenantLive
 from tracestore.services.ingester.tenants import Tenants
+from tracestore.services.tenant_labels import TenantLabels
 from tracestore.settings.tree import BlockSettings, IngesterSettings
 from tracestore.storage.wal.log import WalPosition
 from tracestore.telemetry import Metrics
@@ -93,9 +94,11 @@ class Ingester:
         clock: Clock,
         rng: random.Random,
         *,
+        labels: TenantLabels,
         always: tuple[TenantId, ...] = (),
     ) -> None:
         """Args:
+        labels: how metrics name tenants.
         always: tenants that have live tables from the start to the end, also without spans.
         """
         self._settings = settings
@@ -106,6 +109,7 @@ class Ingester:
         self._metrics = metrics
         self._clock = clock
         self._rng = rng
+        self._labels = labels
         self._always = frozenset(always)
         self._tenants = Tenants(
             lambda tenant: self._make(tenant, [self._new_head()]),
@@ -273,9 +277,11 @@ class Ingester:
                 live.decode()
 
     def _show_live(self) -> None:
-        for live in self._tenants.all():
-            self._metrics.live_spans.labels(live.tenant).set(live.live.spans)
-            self._metrics.live_bytes.labels(live.tenant).set(live.live.wire_bytes)
+        lives = self._tenants.all()
+        spans = ((live.tenant, live.live.spans) for live in lives)
+        self._labels.show(self._metrics.live_spans, spans)
+        size = ((live.tenant, live.live.wire_bytes) for live in lives)
+        self._labels.show(self._metrics.live_bytes, size)
 
     def _pending_bytes(self) -> int:
         return sum(live.pending_bytes for live in self._tenants.all())
@@ -298,8 +304,9 @@ class Ingester:
                         tasks.create_task(self._flush_or_retry_later(live, head))
         closed = await self._pools.flush.run(self._close_idle, now_ns)
         for tenant in closed:
-            self._metrics.live_spans.remove(tenant)
-            self._metrics.live_bytes.remove(tenant)
+            if self._labels.of(tenant) == tenant:
+                self._metrics.live_spans.remove(tenant)
+                self._metrics.live_bytes.remove(tenant)
 
     def _close_idle(self, now_ns: int) -> tuple[TenantId, ...]:
         return self._tenants.close_idle(now_ns, keep=self._always)
@@ -331,7 +338,7 @@ class Ingester:
                 retry_ns = int(self._settings.flush_retry_s * 1e9)
                 head.retry_at_ns = self._clock.monotonic_ns() + retry_ns
                 raise
-        self._metrics.live_spans.labels(live.tenant).set(live.live.spans)
+        self._show_live()
 
     async def flush_all(self, tenant: TenantId | None = None) -> None:
         """Write everything that is live now, of one tenant or of all, to blocks; failed ones first.
