@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from support.jaeger import post_spans, thrift_batch
-from support.server import Server, running_server
+from support.jaeger import post_spans, thrift_batch, thrift_message
+from support.server import Server, free_udp_port, running_server, wait_until
+from thrift.protocol.TBinaryProtocol import TBinaryProtocol
+from thrift.protocol.TCompactProtocol import TCompactProtocol
 
 POST_SPANS = "/jaeger.api_v2.CollectorService/PostSpans"
 THRIFT = "application/x-thrift"
@@ -20,8 +23,19 @@ US = 1_700_000_000_000_000
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def agents() -> dict[str, int]:
+    """Protocol of an agent -> its port."""
+    return {"thrift-compact": free_udp_port(), "thrift-binary": free_udp_port()}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, agents: dict[str, int]) -> Iterator[Server]:
     flags = [
+        f"--distributor.receivers.jaeger.{name}.{setting}"
+        for name, port in agents.items()
+        for setting in (f"endpoint=127.0.0.1:{port}", "enabled")
+    ]
+    flags += [
         f"--distributor.receivers.jaeger.{name}.request-bytes-max={LIMIT}"
         for name in ("grpc", "thrift-http")
     ]
@@ -154,6 +168,36 @@ def test_spans_belong_to_the_tenant_of_the_header(tmp_path: Path) -> None:
         "no org id",
     )
     assert mine_found == [200, 404, 200, 404]
+
+
+def send_datagram(port: int, datagram: bytes) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as sender:
+        sender.sendto(datagram, ("127.0.0.1", port))
+
+
+def refused_datagrams(server: Server, name: str) -> float:
+    labels = f'{{status="INVALID_ARGUMENT",transport="udp_{name}"}}'
+    sample = f"tracestore_receiver_refused_requests_total{labels}"
+    lines = httpx.get(f"{server.api_url}/metrics", timeout=30).text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(sample))
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"), [("thrift-compact", TCompactProtocol), ("thrift-binary", TBinaryProtocol)]
+)
+def test_an_agent_takes_datagrams_and_drops_what_is_none(
+    server: Server, agents: dict[str, int], name: str, protocol: type
+) -> None:
+    label = name.replace("-", "_")
+    before = refused_datagrams(server, label)
+    trace = 0x800 + len(name)
+
+    send_datagram(agents[name], b"no thrift")
+    send_datagram(agents[name], thrift_message(batch(0), protocol))
+    send_datagram(agents[name], thrift_message(batch(trace), protocol))
+
+    wait_until(lambda: len(spans_of(server, trace)) == 1)
+    wait_until(lambda: refused_datagrams(server, label) == before + 2)
 
 
 def test_accepted_and_refused_spans_are_counted(server: Server) -> None:

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from support import npm, venvs
 from support.flat_requests import read_request, real, whole, yes
-from support.server import Server, free_ports, running_server, wait_until
+from support.server import Server, free_ports, free_udp_port, running_server, wait_until
 
 SUPPORT = Path(__file__).parents[1] / "support"
 NPM = [
@@ -47,8 +47,18 @@ OTHER = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("data") / "store") as server:
+def agent() -> str:
+    """Where the server takes datagrams."""
+    return f"127.0.0.1:{free_udp_port()}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, agent: str) -> Iterator[Server]:
+    flags = [
+        f"--distributor.receivers.jaeger.thrift-compact.{setting}"
+        for setting in ("enabled", f"endpoint={agent}")
+    ]
+    with running_server(tmp_path_factory.mktemp("data") / "store", *flags) as server:
         yield server
 
 
@@ -175,11 +185,14 @@ def test_the_sdk_of_python(server: Server, exporter: str) -> None:
     assert read_trace(server, sent["trace"]) == shop_trace(sent, both=resource, **told)
 
 
-@pytest.mark.parametrize("exporter", ["jaeger-grpc", "jaeger-thrift"])
-def test_the_sdk_of_python_by_jaeger(server: Server, programs: Path, exporter: str) -> None:
+@pytest.mark.parametrize("exporter", ["jaeger-grpc", "jaeger-thrift", "jaeger-agent"])
+def test_the_sdk_of_python_by_jaeger(
+    server: Server, agent: str, programs: Path, exporter: str
+) -> None:
     target = {
         "jaeger-grpc": server.jaeger_grpc,
         "jaeger-thrift": f"{server.jaeger_http}/api/traces?format=jaeger.thrift",
+        "jaeger-agent": agent,
     }[exporter]
 
     sent = run_sender([programs / "python", "-P", SUPPORT / "sdk_sender.py", exporter, target])
@@ -190,6 +203,7 @@ def test_the_sdk_of_python_by_jaeger(server: Server, programs: Path, exporter: s
         root={"links": [(*OTHER, {"opentracing.ref_type": "follows_from"})]},
         child={"events": [((US + 3) * 1000, "", fields)]},
     )
+    wait_until(lambda: len(read_trace(server, sent["trace"])) == 2)  # datagrams are not answered
     found = read_trace(server, sent["trace"])
     resource = {"service.name": "shop", "host.name": "py-1"}
     for span in found.values():  # the exporter says who it is with each span again

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.flat_requests import read_request, real, whole, yes
-from support.jaeger import post_spans, thrift_batch
+from support.jaeger import post_spans, thrift_batch, thrift_message
+from thrift.protocol.TBinaryProtocol import TBinaryProtocol
+from thrift.protocol.TCompactProtocol import TCompactProtocol
 
+from tracestore.codec.receivers.jaeger_agent import translate_binary, translate_compact
 from tracestore.codec.receivers.jaeger_protobuf import translate_request
 from tracestore.codec.receivers.jaeger_thrift import translate_batch
 from tracestore.errors import InvalidRequestError
@@ -107,6 +110,7 @@ def expected(span: dict[str, Any], process: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@settings(deadline=None)
 @given(batches, st.data())
 def test_what_arrives_is_what_was_sent(batch: dict[str, Any], data: st.DataObject) -> None:
     for span in batch["spans"]:
@@ -119,11 +123,13 @@ def test_what_arrives_is_what_was_sent(batch: dict[str, Any], data: st.DataObjec
     by_protobuf = read_request(translate_request(post_spans(batch)))
 
     assert by_thrift == by_protobuf
+    assert read_request(translate_compact(thrift_message(batch, TCompactProtocol))) == by_thrift
+    assert read_request(translate_binary(thrift_message(batch, TBinaryProtocol))) == by_thrift
     assert by_thrift == [expected(span, batch["process"]) for span in batch["spans"]]
 
 
 def translates_or_refuses(body: bytes) -> None:
-    for translate in (translate_batch, translate_request):
+    for translate in (translate_batch, translate_request, translate_compact, translate_binary):
         try:
             request = translate(body)
         except InvalidRequestError:
@@ -131,16 +137,19 @@ def translates_or_refuses(body: bytes) -> None:
         check(request)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_translated_or_refused(body: bytes) -> None:
     translates_or_refuses(body)
 
 
+@settings(deadline=None)
 @given(batches, st.data())
 def test_damaged_bodies_are_translated_or_refused(
     batch: dict[str, Any], data: st.DataObject
 ) -> None:
-    for body in (thrift_batch(batch), post_spans(batch)):
+    messages = (thrift_message(batch, kind) for kind in (TCompactProtocol, TBinaryProtocol))
+    for body in (thrift_batch(batch), post_spans(batch), *messages):
         if not body:
             continue
         at = data.draw(st.integers(0, len(body) - 1))

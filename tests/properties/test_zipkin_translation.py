@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.flat_requests import read_request, whole, yes
 
@@ -136,6 +136,7 @@ def with_same_order(spans: list[dict[str, Any]]) -> list[str]:
     return in_order([dict(s, attributes=sorted(map(repr, s["attributes"].items()))) for s in spans])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(spans, errors), max_size=6))
 def test_what_arrives_is_what_was_sent(sent: list[tuple[dict[str, Any], str | None]]) -> None:
     for span, error in sent:
@@ -176,17 +177,20 @@ def translates_or_refuses(body: bytes) -> None:
         check(request)
 
 
+@settings(deadline=None)
 @given(any_json)
 @example([{"traceId": "1", "id": "1", "tags": {"a": "\ud800"}}])
 def test_any_json_is_translated_or_refused(value: object) -> None:
     translates_or_refuses(json.dumps(value).encode())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_translated_or_refused(body: bytes) -> None:
     translates_or_refuses(body)
 
 
+@settings(deadline=None)
 @given(st.lists(spans, min_size=1, max_size=3), st.data())
 def test_damaged_bodies_are_translated_or_refused(
     sent: list[dict[str, Any]], data: st.DataObject

@@ -92,6 +92,14 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def free_udp_port() -> int:
+    """Find a port for datagrams that nobody uses at the moment."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def start_server(data: Path, *flags: str, log_path: Path | None = None) -> Server:
     """Start a process; it may still be replaying when this returns."""
     api, queries, grpc, http, zipkin, jaeger_http, jaeger_grpc = free_ports(7)

@@ -268,8 +268,10 @@ class Process:
                     interval_s=user_api.poll_interval_s,
                 )
             )
-        services += self._other_receivers.services(self._receiver_parts(drain_s))
+        receiver_parts = self._receiver_parts(drain_s)
+        services += self._other_receivers.services(receiver_parts)
         services.append(Door(self._distributor))
+        services += self._other_receivers.agents(receiver_parts)
         routes = Routes(self._metrics, self._clock, self._tracing)
         calls = StreamingCalls(self._metrics, self._clock, self._tracing)
         front = Front(calls=calls, settings=self._settings, metrics=self._metrics)

@@ -25,6 +25,7 @@ from tracestore.api.jaeger import (
     JaegerHttpReceiver,
     make_jaeger_app,
 )
+from tracestore.api.jaeger_agent import BINARY, COMPACT, AgentBounds, AgentReceiver
 from tracestore.api.otlp_grpc import make_server
 from tracestore.api.rim import Rim
 from tracestore.api.servers import GrpcServer, HttpServer
@@ -77,6 +78,14 @@ class OtherReceivers:
             "jaeger.thrift_http", jaeger.thrift_http, defaults.jaeger.thrift_http, held
         )
         self._jaeger_grpc = _take_port("jaeger.grpc", jaeger.grpc, defaults.jaeger.grpc, held)
+        self._agents = [
+            (source, agent, _bind_agent(name, agent.endpoint, held))
+            for source, name, agent in (
+                (COMPACT, "thrift_compact", jaeger.thrift_compact),
+                (BINARY, "thrift_binary", jaeger.thrift_binary),
+            )
+            if agent.enabled
+        ]
         self._jaeger_grpc_address = (
             None if self._jaeger_grpc is None else bound_address(self._jaeger_grpc)
         )
@@ -116,6 +125,22 @@ class OtherReceivers:
             server = self._make_jaeger_grpc(parts, self._jaeger_grpc)
             yield GrpcServer("jaeger-grpc", server, drain_timeout_s=drain_s)
 
+    def agents(self, parts: Parts) -> Iterator[Service]:
+        """Make what takes datagrams; it has to end before new spans are refused."""
+        for source, agent, bound in self._agents:
+            yield AgentReceiver(
+                source,
+                bound,
+                parts.intake,
+                parts.pool,
+                parts.rim.metrics,
+                bounds=AgentBounds(
+                    datagram_bytes_max=agent.datagram_bytes_max,
+                    queue_datagrams_max=agent.queue_datagrams_max,
+                    drain_timeout_s=parts.drain_timeout_s,
+                ),
+            )
+
     def _make_jaeger_grpc(self, parts: Parts, bound: socket.socket) -> aio.Server:
         """Hand the port over: gRPC listens on sockets of its own making only."""
         limit = self._settings.jaeger.grpc.request_bytes_max
@@ -136,6 +161,14 @@ def _translating(parts: Parts, limit: int, source: Source, route: str) -> Transl
         source=source,
         route=route,
     )
+
+
+def _bind_agent(name: str, endpoint: str, held: ExitStack) -> socket.socket:
+    setting = f"{_SECTION}.jaeger.{name}.endpoint"
+    address = parse_address(endpoint, setting=setting)
+    bound = bind(address, setting=setting, kind=socket.SOCK_DGRAM)
+    held.callback(bound.close)
+    return bound
 
 
 def _take_port(

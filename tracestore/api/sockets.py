@@ -39,18 +39,21 @@ def parse_address(text: str, *, setting: str) -> Address:
     return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
 
-def bind(address: Address, *, setting: str) -> socket.socket:
-    """Bind a TCP socket, not yet listening. Raises: SettingsError naming address and setting."""
+def bind(
+    address: Address, *, setting: str, kind: socket.SocketKind = socket.SOCK_STREAM
+) -> socket.socket:
+    """Bind a socket, not yet listening. Raises: SettingsError naming address and setting."""
     host = address.host or ANY
     try:
         family, kind, protocol, _, target = socket.getaddrinfo(
-            host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, address.port, type=kind, flags=socket.AI_PASSIVE
         )[0]
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
         raise SettingsError(f"cannot listen on {address} ({setting}): {error}") from error
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind == socket.SOCK_STREAM:  # of UDP it would let two processes share the port
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(target)
         bound.setblocking(False)
     except OSError as error:

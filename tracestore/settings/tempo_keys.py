@@ -89,6 +89,15 @@ MEANT: Final[dict[str, Meaning]] = {
         "distributor.receivers.jaeger.thrift_http.request_bytes_max",
         _collector_size,
     ),
+    **{
+        f"{_JAEGER}.{protocol}.{theirs}": f"distributor.receivers.jaeger.{protocol}.{ours}"
+        for protocol in ("thrift_compact", "thrift_binary")
+        for theirs, ours in (
+            ("endpoint", "endpoint"),
+            ("max_packet_size", "datagram_bytes_max"),
+            ("queue_size", "queue_datagrams_max"),
+        )
+    },
     f"{_ZIPKIN}.max_request_body_size": (
         "distributor.receivers.zipkin.request_bytes_max",
         _collector_size,
@@ -217,7 +226,6 @@ IGNORED: Final[dict[str, str]] = {
     """,
     "this receiver is not supported yet": """
         distributor.receivers.{opencensus,kafka,jaeger.remote_sampling}
-        distributor.receivers.jaeger.protocols.{thrift_compact,thrift_binary}
     """,
     "the receiver has no such setting": " ".join(
         f"{receiver}.{{{','.join(names.split())}}}"
@@ -227,6 +235,7 @@ IGNORED: Final[dict[str, str]] = {
             (_ZIPKIN, f"{_COLLECTOR_HTTP} parse_string_tags"),
             (f"{_JAEGER}.grpc", _COLLECTOR_GRPC),
             (f"{_JAEGER}.thrift_http", _COLLECTOR_HTTP),
+            (f"{_JAEGER}.{{thrift_compact,thrift_binary}}", "workers socket_buffer_size"),
         )
     ),
     "replaced by distributor.max_attribute_bytes": "distributor.max_span_attr_byte",
@@ -324,10 +333,14 @@ RECEIVER_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "zipkin": ("zipkin",),
     "jaeger.grpc": ("jaeger", "protocols", "grpc"),
     "jaeger.thrift_http": ("jaeger", "protocols", "thrift_http"),
+    "jaeger.thrift_compact": ("jaeger", "protocols", "thrift_compact"),
+    "jaeger.thrift_binary": ("jaeger", "protocols", "thrift_binary"),
 }
 """Section of a receiver -> its key in a Collector's map."""
 
-OWN_RECEIVER_KEYS: Final = frozenset({"enabled", "request_bytes_max", "grpc", "thrift_http"})
+OWN_RECEIVER_KEYS: Final = frozenset(
+    {"enabled", "request_bytes_max", "grpc", "thrift_http", "thrift_compact", "thrift_binary"}
+)
 """Keys of ours below a name of a Collector's map; where one stands, the map is ours."""
 
 FLAG_ALIASES: Final[dict[str, str]] = {

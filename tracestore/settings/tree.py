@@ -114,11 +114,41 @@ class JaegerThriftHttpSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JaegerThriftCompactSettings:
+    """Datagrams to a Jaeger agent, in Thrift's compact protocol. UDP has no tenant, no answer."""
+
+    enabled: bool = False
+    """Whether the receiver runs."""
+    endpoint: str = "0.0.0.0:6831"
+    """Address and port; port 0 takes a free one."""
+    datagram_bytes_max: int = 65000
+    """Longer datagrams are dropped."""
+    queue_datagrams_max: int = 1000
+    """Datagrams that may wait to be stored; more are dropped, and counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JaegerThriftBinarySettings:
+    """Datagrams to a Jaeger agent, in Thrift's binary protocol. UDP has no tenant, no answer."""
+
+    enabled: bool = False
+    """Whether the receiver runs."""
+    endpoint: str = "0.0.0.0:6832"
+    """Address and port; port 0 takes a free one."""
+    datagram_bytes_max: int = 65000
+    """Longer datagrams are dropped."""
+    queue_datagrams_max: int = 1000
+    """Datagrams that may wait to be stored; more are dropped, and counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JaegerSettings:
     """Jaeger's clients and agents."""
 
     grpc: JaegerGrpcSettings = field(default_factory=JaegerGrpcSettings)
     thrift_http: JaegerThriftHttpSettings = field(default_factory=JaegerThriftHttpSettings)
+    thrift_compact: JaegerThriftCompactSettings = field(default_factory=JaegerThriftCompactSettings)
+    thrift_binary: JaegerThriftBinarySettings = field(default_factory=JaegerThriftBinarySettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

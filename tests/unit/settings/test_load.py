@@ -197,8 +197,6 @@ def test_the_file_of_the_single_binary_chart() -> None:
     assert loaded.settings.storage.path == "/var/tempo/traces"
     assert warned(loaded) == [
         "compactor.compaction.block_retention",
-        "distributor.receivers.jaeger.protocols.thrift_binary",
-        "distributor.receivers.jaeger.protocols.thrift_compact",
         "flag --mem-ballast-size-mbs",
         "memberlist.cluster_label",
         "usage_report.reporting_enabled",

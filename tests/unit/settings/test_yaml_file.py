@@ -81,6 +81,9 @@ def test_a_mapping_that_merges_itself_is_read_once() -> None:
     assert values("server: &a\n  <<: *a\n  log_level: warn\n") == {"server.log_level": "warn"}
 
 
+JAEGER = {f"jaeger.{name}" for name in ("grpc", "thrift_http", "thrift_compact", "thrift_binary")}
+
+
 @pytest.mark.parametrize(
     ("receivers", "on"),
     [
@@ -91,10 +94,14 @@ def test_a_mapping_that_merges_itself_is_read_once() -> None:
         ("{otlp: }", {"grpc", "http"}),
         ("{otlp: , zipkin: {endpoint: 'x:1'}}", {"grpc", "http", "zipkin"}),
         ("{zipkin: }", {"zipkin"}),
-        ("{jaeger: }", {"jaeger.grpc", "jaeger.thrift_http"}),
+        ("{jaeger: }", JAEGER),
         ("{jaeger: {protocols: {grpc: }}}", {"jaeger.grpc"}),
-        ("{jaeger: {protocols: {thrift_http: , thrift_compact: }}}", {"jaeger.thrift_http"}),
-        ("{jaeger: {protocols: {thrift_compact: }}}", set()),
+        (
+            "{jaeger: {protocols: {thrift_http: , thrift_compact: }}}",
+            {"jaeger.thrift_http", "jaeger.thrift_compact"},
+        ),
+        ("{jaeger: {protocols: {thrift_binary: }}}", {"jaeger.thrift_binary"}),
+        ("{opencensus: }", set()),
         ("{zipkin: , http: {enabled: true}}", {"zipkin", "http"}),
     ],
 )
@@ -106,6 +113,11 @@ def test_a_collector_map_turns_off_what_it_does_not_name(receivers: str, on: set
     assert {name for name, value in switches.items() if value} == {
         f"distributor.receivers.{name}.enabled" for name in on
     }
+
+
+def switched_on(given: dict[str, object]) -> dict[str, object]:
+    """Without the receivers that are off."""
+    return {name: value for name, value in given.items() if value is not False}
 
 
 def is_switch_of_receiver(leaf: str) -> bool:
@@ -143,9 +155,17 @@ distributor:
         grpc: {max_recv_msg_size_mib: 16}
         http: {max_request_body_size: 1000, traces_url_path: /otlp}
     zipkin: {max_request_body_size: 2000}
-    jaeger: {protocols: {grpc: {max_recv_msg_size_mib: 1}, thrift_http: {max_request_body_size: 3}}}
+    jaeger:
+      protocols:
+        grpc: {max_recv_msg_size_mib: 1}
+        thrift_http: {max_request_body_size: 3}
+        thrift_compact: {max_packet_size: 4, queue_size: 5, endpoint: "x:6", workers: 7}
 """
-    assert values(text) == {
+    assert switched_on(values(text)) == {
+        "distributor.receivers.jaeger.thrift_compact.enabled": True,
+        "distributor.receivers.jaeger.thrift_compact.endpoint": "x:6",
+        "distributor.receivers.jaeger.thrift_compact.datagram_bytes_max": 4,
+        "distributor.receivers.jaeger.thrift_compact.queue_datagrams_max": 5,
         "distributor.receivers.zipkin.enabled": True,
         "distributor.receivers.jaeger.grpc.enabled": True,
         "distributor.receivers.jaeger.grpc.request_bytes_max": 1 << 20,
@@ -255,7 +275,7 @@ distributor:
     zipkin: {max_request_body_size: 0}
     jaeger: {protocols: {grpc: {max_recv_msg_size_mib: 0}, thrift_http: {max_request_body_size: 0}}}
 """
-    assert values(text) == {
+    assert switched_on(values(text)) == {
         "distributor.receivers.zipkin.enabled": True,
         "distributor.receivers.jaeger.grpc.enabled": True,
         "distributor.receivers.jaeger.thrift_http.enabled": True,

@@ -78,7 +78,12 @@ def translate_batch(body: bytes | bytearray) -> bytes:
 
     Raises: InvalidRequestError saying what is wrong, and where.
     """
-    return jaeger.translate_spans(_spans(BATCH.read(BinaryReader(body))))
+    return translate_read_batch(BATCH.read(BinaryReader(body)))
+
+
+def translate_read_batch(batch: list[Any]) -> bytes:
+    """Turn a batch that ``BATCH`` has read into a request. Raises: InvalidRequestError."""
+    return jaeger.translate_spans(_spans(batch))
 
 
 def _spans(batch: list[Any]) -> Iterator[JaegerSpan]:

@@ -2,7 +2,7 @@
 
 A schema says which fields a struct has; the rest is skipped, within a budget. What is required
 must be there, so that no list of empty structs can grow far beyond its bytes, and nothing recurses
-deeper than the schema or ``_DEPTH_MAX``. Library readers bound neither.
+deeper than the schema or ``DEPTH_MAX``. Library readers bound neither.
 
 Source: Apache Thrift, "Thrift Binary protocol encoding".
 """
@@ -20,8 +20,8 @@ STOP, BOOL, BYTE, DOUBLE, I16, I32, I64, BINARY, STRUCT, MAP, SET, LIST = (
     *(0, 2, 3, 4, 6, 8, 10),
     *(11, 12, 13, 14, 15),
 )
-_DEPTH_MAX = 16
-_SKIPS_MAX = 1 << 16
+DEPTH_MAX = 16
+SKIPS_MAX = 1 << 16
 _SIZES = {BOOL: 1, BYTE: 1, DOUBLE: 8, I16: 2, I32: 4, I64: 8}
 
 _I16 = struct.Struct(">h").unpack_from
@@ -213,14 +213,14 @@ class BinaryReader:
         return wire, self._count(_SIZES.get(wire, 1))
 
     def skip(self, wire: int) -> None:
-        self._skip(wire, _DEPTH_MAX)
+        self._skip(wire, DEPTH_MAX)
 
     def _skip(self, wire: int, depth: int) -> None:
         self._skips += 1
-        if self._skips > _SKIPS_MAX:
-            raise MalformedError(f"thrift body has over {_SKIPS_MAX} unknown values", self._at)
+        if self._skips > SKIPS_MAX:
+            raise MalformedError(f"thrift body has over {SKIPS_MAX} unknown values", self._at)
         if depth == 0:
-            raise MalformedError(f"thrift value is nested deeper than {_DEPTH_MAX}", self._at)
+            raise MalformedError(f"thrift value is nested deeper than {DEPTH_MAX}", self._at)
         if (size := _SIZES.get(wire)) is not None:
             self._take(size)
         elif wire == BINARY:

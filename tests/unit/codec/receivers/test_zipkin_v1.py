@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.flat_requests import read_request, whole
 
@@ -136,6 +136,7 @@ span_like = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(span_like, max_size=3) | any_json)
 def test_any_json_is_translated_or_refused(value: object) -> None:
     try:
