@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from support.golden import GOLDEN
 
-from traceql import TagFilter, parse_field, parse_tag_filter
+from traceql import TagFilter, parse, parse_field, parse_tag_filter
 from traceql.attributes import Attribute, Intrinsic, Scope
 from traceql.errors import ParseError
 from traceql.render import render
@@ -84,6 +85,18 @@ def test_what_is_complete_counts(text: str, expected: str) -> None:
 )
 def test_what_cannot_be_understood_is_no_filter(text: str) -> None:
     assert understood(text) is None
+
+
+def test_no_half_of_a_query_is_an_error() -> None:
+    queries = (GOLDEN / "queries.txt").read_text().splitlines()
+    understood_halves = 0
+    for query in queries:
+        for length in range(0, len(query), 11):
+            found = parse_tag_filter(query[:length])
+            if found is not None:
+                understood_halves += 1
+                assert parse(render(found.filter)).body
+    assert understood_halves > 50
 
 
 @pytest.mark.parametrize(
