@@ -8,13 +8,12 @@ from __future__ import annotations
 import pytest
 from support.golden import GoldenCase, ShownCase, read_cases, read_shown_cases
 from support.golden_answers import answer_text, shown_lines
+from support.naive_parser import parse_search
 from support.naive_results import search
 from support.naive_spans import read_traces
 from support.otlp import EPOCH_NS
 from support.reference_dataset import requests
 
-import traceql
-from traceql import nodes
 from tracestore.model.times import SECOND_NS
 
 TRACES = read_traces(requests())
@@ -26,8 +25,7 @@ def test_the_naive_evaluator_agrees_with_the_reference(case: GoldenCase) -> None
     if case.window_s is not None:
         first, last = (EPOCH_NS + second * SECOND_NS for second in case.window_s)
         window = (first, last + 1)
-    body = traceql.parse(case.query).body
-    assert isinstance(body, nodes.Pipeline)
+    body = parse_search(case.query)
 
     found = search(TRACES, body, limit=1000, spans_per_span_set=1000, window=window)
 
@@ -36,8 +34,7 @@ def test_the_naive_evaluator_agrees_with_the_reference(case: GoldenCase) -> None
 
 @pytest.mark.parametrize("case", read_shown_cases(), ids=str)
 def test_the_naive_evaluator_shows_what_the_reference_shows(case: ShownCase) -> None:
-    body = traceql.parse(case.query).body
-    assert isinstance(body, nodes.Pipeline)
+    body = parse_search(case.query)
 
     found = search(TRACES, body, limit=1000, spans_per_span_set=1000, window=None)
 

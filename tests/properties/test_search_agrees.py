@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, note, settings
 from hypothesis import strategies as st
+from support.naive_parser import parse_search
 from support.naive_pipelines import SeveralSpansetsError
 from support.naive_results import search as naive_search
 from support.naive_spans import read_traces
@@ -79,14 +80,12 @@ makers: st.SearchStrategy[Maker] = st.sampled_from([oracle_tables, kernel_tables
 
 
 def pipeline_of(text: str) -> nodes.Pipeline:
-    """Parse a search; a drawn one may be invalid."""
-    query = traceql.parse(text)
+    """Parse a search for the naive evaluator; a drawn one may be invalid."""
     try:
-        traceql.check(query)
+        traceql.check(traceql.parse(text))
     except traceql.CheckError:
         assume(False)
-    assert isinstance(query.body, nodes.Pipeline)
-    return query.body
+    return parse_search(text)
 
 
 def texts(traces: Sequence[TraceSummary]) -> list[str]:

@@ -6,28 +6,37 @@ Source: TraceQL reference, 1.3, 4.1, 5.5, 8.3.
 from __future__ import annotations
 
 import json
+import math
+import re
+from typing import Any
 
 from support.naive_numbers import INT_MIN, Value
 from support.naive_traceql import literal_value
 
 from traceql import nodes
-from traceql.render import render
+from traceql.attributes import Field, Intrinsic
 
 UNITS = [("h", 3600 * 10**9), ("m", 60 * 10**9), ("s", 10**9)]
 SMALL_UNITS = [("s", 10**9), ("ms", 10**6), ("µs", 10**3), ("ns", 1)]
 
 
-def text_of(node: nodes.FieldExpression | nodes.Scalar | nodes.Pipeline) -> str:
+PLAIN_NAME = r"(?!(?:parent|resource|span|event|link|instrumentation)\.)[^\W\d][\w.]*"
+
+
+def text_of(node: nodes.FieldExpression | nodes.Scalar) -> str:
     """Write an expression or an aggregate, what is inside in parentheses."""
     match node:
         case nodes.Literal():
             return _literal(literal_value(node))
         case nodes.Reference():
-            return node.field.text
+            return _name(node.field)
         case nodes.Unary():
             return f"{node.operator.value}{_inner(node.operand)}"
         case nodes.Binary():
-            return f"{_inner(node.left)} {node.operator.value} {_inner(node.right)}"
+            left = _inner(node.left)
+            if left.startswith("-") and node.operator.value in "*/%^":
+                left = f"({left})"
+            return f"{left} {node.operator.value} {_inner(node.right)}"
         case nodes.Exists():
             return f"{_inner(node.operand)} {'=' if node.negated else '!='} nil"
         case nodes.Logical():
@@ -39,8 +48,52 @@ def text_of(node: nodes.FieldExpression | nodes.Scalar | nodes.Pipeline) -> str:
         case nodes.Aggregate():
             return f"{node.function.value}({text_of(node.operand) if node.operand else ''})"
         case nodes.ScalarPipe():
-            return render(node)  # the reference does not say; the canonical text of all of it
+            stages = [*map(_stage, node.pipeline.stages), text_of(node.aggregate)]
+            return f"({' | '.join(stages)})"
+        case nodes.ScalarArithmetic():
+            return f"{_scalar(node.left)} {node.operator.value} {_scalar(node.right)}"
     raise AssertionError(f"no text of {node}")
+
+
+def _name(field: Field) -> str:
+    if isinstance(field, Intrinsic):
+        return field.value
+    scope = f"{field.scope.value}."
+    if field.of_parent:
+        scope = "parent." if scope == "." else f"parent.{scope}"
+    if re.fullmatch(PLAIN_NAME, field.name):
+        return scope + field.name
+    quoted = field.name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{scope}"{quoted}"'
+
+
+def _stage(stage: Any) -> str:
+    """Write a stage of a pipeline that has several."""
+    is_joined = isinstance(stage, nodes.SpansetOperation | nodes.ScalarFilter)
+    return f"({_alone(stage)})" if is_joined else _alone(stage)
+
+
+def _alone(node: Any) -> str:
+    match node:
+        case nodes.Pipeline(stages=(one,)):
+            return _alone(one)
+        case nodes.Pipeline():
+            return " | ".join(map(_stage, node.stages))
+        case nodes.Filter():
+            return f"{{ {text_of(node.expression)} }}"
+        case nodes.SpansetOperation():
+            return f"({_alone(node.left)}) {node.operator.value} ({_alone(node.right)})"
+        case nodes.GroupBy():
+            return f"by({text_of(node.expression)})"
+        case nodes.Select():
+            return f"select({', '.join(map(text_of, node.fields))})"
+        case nodes.ScalarFilter():
+            return f"{_scalar(node.left)} {node.operator.value} {_scalar(node.right)}"
+    return "coalesce()"
+
+
+def _scalar(node: nodes.Scalar) -> str:
+    return f"({text_of(node)})" if isinstance(node, nodes.ScalarArithmetic) else text_of(node)
 
 
 def _literal(value: Value) -> str:
@@ -48,6 +101,8 @@ def _literal(value: Value) -> str:
         return json.dumps(value.value, ensure_ascii=False)
     if value == Value("int", INT_MIN):
         return "minInt"
+    if value.type == "float" and not math.isfinite(value.value):
+        return "(0 / 0.0)" if math.isnan(value.value) else f"({'-' * (value.value < 0)}1 / 0.0)"
     return str(shown(value)).lower()
 
 
