@@ -86,7 +86,7 @@ def measure_reads(store: ObjectStore, meta: BlockMeta, cache_bytes: int) -> None
     for name in ("duration", "name", "span_id"):
         timed(f"column {name}, cold", meta.spans, "span", partial(read_column, source, name))
     timed("column duration, warm", meta.spans, "span", lambda: read_column(source, "duration"))
-    ids = source.read(Table.TRACES, ["trace_id"], None, QueryStats()).column(0).to_pylist()
+    ids = source.read(Table.TRACES, ["trace_id"], None, QueryStats())[0].to_pylist()
     rng = random.Random(1)
     chunk = source.chunks()[rng.randrange(len(source.chunks()))]
     near = ids[chunk.first_trace : chunk.first_trace + chunk.traces]

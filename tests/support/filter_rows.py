@@ -42,7 +42,7 @@ def matched_names(source: SpanSource, text: str) -> list[str]:
     found: list[str] = []
     for chunk in scan.chunks:
         mask = to_array(scan.chunk(chunk).mask(condition, Domain.SPAN), chunk.spans)
-        names = source.read(Table.SPANS, ["name"], chunk, QueryStats())["name"].to_pylist()
+        names = source.read(Table.SPANS, ["name"], chunk, QueryStats())[0].to_pylist()
         found += [name for name, kept in zip(names, mask.tolist(), strict=True) if kept]
     return found
 

@@ -77,12 +77,12 @@ class BlockSource:
 
     def read(
         self, table: Table, columns: Sequence[str], chunk: Chunk | None, stats: QueryStats
-    ) -> pa.Table:
+    ) -> Sequence[pa.Array]:
         row_group = None
         if chunk is not None:
             assert table in ALIGNED, f"{table} has no chunks"
             row_group = chunk.index
-        return self._reader.columns(table, columns, row_group, stats)
+        return self._reader.arrays(table, columns, row_group, stats)
 
     def statistics(self, chunk: Chunk, column: str) -> ColumnStatistics | None:
         bounds = self._reader.footer(Table.SPANS).bounds(chunk.index, column)

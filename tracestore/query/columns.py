@@ -55,11 +55,6 @@ _DTYPES = {
 """By type ID: looking it up is much faster than asking Arrow, and every column asks."""
 
 
-def one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    """Get a column that was read as one array."""
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
 def validity(array: pa.Array) -> Mask:
     """Mark the rows that are not null."""
     if array.null_count == 0:

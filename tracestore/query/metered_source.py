@@ -50,7 +50,7 @@ class MeteredSource:
 
     def read(
         self, table: Table, columns: Sequence[str], chunk: Chunk | None, stats: QueryStats
-    ) -> pa.Table:
+    ) -> Sequence[pa.Array]:
         self._control.check()
         before = stats.inspected_bytes
         found = self._guard(lambda: self._source.read(table, columns, chunk, stats))

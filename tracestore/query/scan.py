@@ -20,7 +20,7 @@ from tracestore import kernel
 from tracestore.codec.filters import BlockFilters
 from tracestore.model.results import QueryStats
 from tracestore.model.tables import Table
-from tracestore.query.columns import fixed_bytes, numbers, one_chunk
+from tracestore.query.columns import fixed_bytes, numbers
 from tracestore.query.control import QueryControl
 from tracestore.query.masks import Mask, settle, take
 from tracestore.query.owned import OwnedRows, with_nil_row
@@ -109,8 +109,8 @@ class SourceScan:
     def traces(self) -> SourceTraces:
         """The traces table, without roots."""
         names = ["trace_id", "first_span", "span_count", "start_time", "end_time"]
-        table = self.source.read(Table.TRACES, names, None, self.stats)
-        column = {name: one_chunk(table[name]) for name in names}
+        read = self.source.read(Table.TRACES, names, None, self.stats)
+        column = dict(zip(names, read, strict=True))
         raw = np.ascontiguousarray(fixed_bytes(column["trace_id"]))
         return SourceTraces(
             ids=raw.reshape(-1).view("S16"),
@@ -123,8 +123,7 @@ class SourceScan:
     def column(self, table: Table, name: str) -> pa.Array:
         """Get a column of a whole (small) table."""
         if (table, name) not in self._columns:
-            read = self.source.read(table, [name], None, self.stats)
-            self._columns[table, name] = one_chunk(read[name])
+            (self._columns[table, name],) = self.source.read(table, [name], None, self.stats)
         return self._columns[table, name]
 
     def chunk(self, chunk: Chunk) -> ChunkScan:
@@ -178,7 +177,9 @@ class ChunkScan:
     def stored(self, table: Table, name: str) -> pa.Array:
         """Get a column as it is stored, its rows of this chunk."""
         if (table, name) not in self._columns:
-            self._columns[table, name] = self._read(table, name)
+            scan = self.of_source
+            read = scan.source.read(table, [name], self.chunk, scan.stats)
+            self._columns[table, name] = read[0]
         return self._columns[table, name]
 
     def read_ahead(self, table: Table, names: Sequence[str]) -> None:
@@ -187,12 +188,8 @@ class ChunkScan:
         if missing:
             scan = self.of_source
             read = scan.source.read(table, missing, self.chunk, scan.stats)
-            for name, column in zip(missing, read.columns, strict=True):
-                self._columns[table, name] = one_chunk(column)
-
-    def _read(self, table: Table, name: str) -> pa.Array:
-        scan = self.of_source
-        return one_chunk(scan.source.read(table, [name], self.chunk, scan.stats).column(0))
+            for name, column in zip(missing, read, strict=True):
+                self._columns[table, name] = column
 
     def statistics(self, column: str) -> ColumnStatistics | None:
         """Get the bounds of a ``spans`` column in this chunk, if the source knows them."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tracestore.model.tables import Table
-from tracestore.query.columns import numbers, one_chunk
+from tracestore.query.columns import numbers
 from tracestore.query.owned import OwnedRows
 from tracestore.query.parts import Domain, is_same_memory
 from tracestore.query.scan import TABLE_OF_DOMAIN, ChunkScan, SourceScan
@@ -37,10 +37,9 @@ def batches(scan: SourceScan, traces: Rows) -> Iterator[Rows]:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The traces of one chunk of the source, and where their rows are in that chunk."""
+    """Where the spans of some traces are in one chunk of the source."""
 
     chunk: Chunk
-    traces: list[Run]
     spans: list[Run]
 
 
@@ -64,10 +63,9 @@ class ShownTraces(ChunkScan):
         begins = np.flatnonzero(np.diff(of_chunk, prepend=-1)).tolist()
         for begin, end in zip(begins, [*begins[1:], len(self.traces)], strict=True):
             chunk = chunks[of_chunk[begin]]
-            rows = (self.traces[begin:end] - chunk.first_trace).tolist()
             first = (self._first[begin:end] - chunk.first_span).tolist()
             counts = self._counts[begin:end].tolist()
-            yield Piece(chunk, _runs(rows, [1] * len(rows)), _runs(first, counts))
+            yield Piece(chunk, _runs(first, counts))
 
     @property
     def span_counts(self) -> npt.NDArray[np.int32]:
@@ -96,11 +94,16 @@ class ShownTraces(ChunkScan):
         if not missing:
             return
         scan = self.of_source
+        if table == Table.TRACES:  # a small table, whose columns are kept as a whole
+            rows = pa.array(self.traces)
+            self._columns |= {
+                (table, name): scan.column(table, name).take(rows) for name in missing
+            }
+            return
         read = [scan.source.read(table, missing, piece.chunk, scan.stats) for piece in self.pieces]
         runs = self._runs_of(table)
         for place, name in enumerate(missing):
-            arrays = [one_chunk(one.column(place)) for one in read]
-            self._columns[table, name] = _gather(arrays, runs)
+            self._columns[table, name] = _gather([one[place] for one in read], runs)
 
     def stored(self, table: Table, name: str) -> pa.Array:
         self.read_ahead(table, [name])
@@ -108,8 +111,6 @@ class ShownTraces(ChunkScan):
 
     def _runs_of(self, table: Table) -> list[list[Run]]:
         """Tell for each piece where the rows are."""
-        if table == Table.TRACES:
-            return [piece.traces for piece in self.pieces]
         if table == Table.SPANS:
             return [piece.spans for piece in self.pieces]
         if table not in self._owned_runs:
@@ -119,8 +120,8 @@ class ShownTraces(ChunkScan):
     def _owned_of(self, table: Table, piece: Piece) -> list[Run]:
         """Find the events (or links) of the spans of a piece."""
         scan = self.of_source
-        read = scan.source.read(table, ["span"], piece.chunk, scan.stats)
-        owners = numbers(one_chunk(read.column(0)))
+        (read,) = scan.source.read(table, ["span"], piece.chunk, scan.stats)
+        owners = numbers(read)
         first, counts = np.array(piece.spans).T
         begin = np.searchsorted(owners, first + piece.chunk.first_span)
         end = np.searchsorted(owners, first + piece.chunk.first_span + counts)
@@ -140,7 +141,7 @@ def _runs(first: list[int], counts: list[int]) -> list[Run]:
 def _gather(arrays: Sequence[pa.Array], runs: Sequence[list[Run]]) -> pa.Array:
     """Put some rows of each of several arrays one behind the other.
 
-    Texts that share a dictionary go on doing so; of others the dictionary is made of what is used.
+    Texts that share a dictionary go on doing so; others become plain texts.
     """
     if pa.types.is_dictionary(arrays[0].type):
         dictionary = arrays[0].dictionary
@@ -151,7 +152,7 @@ def _gather(arrays: Sequence[pa.Array], runs: Sequence[list[Run]]) -> pa.Array:
             array.dictionary.take(_gather([array.indices], [of_array]))
             for array, of_array in zip(arrays, runs, strict=True)
         ]
-        return pa.concat_arrays(texts).dictionary_encode()
+        return pa.concat_arrays(texts)
     return pa.concat_arrays(
         [
             array.slice(begin, count)

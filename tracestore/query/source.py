@@ -71,10 +71,11 @@ class SpanSource(Protocol):
 
     def read(
         self, table: Table, columns: Sequence[str], chunk: Chunk | None, stats: QueryStats
-    ) -> pa.Table:
-        """Read columns of one chunk (``None``: of the whole table), one Arrow chunk per column.
+    ) -> Sequence[pa.Array]:
+        """Read columns of one chunk (``None``: of the whole table).
 
-        Texts come as dictionary<int32, string>, so that a condition is evaluated once per entry.
+        Texts come as dictionary<int32, string>, so that a condition is evaluated once per entry; no
+        entry is there twice.
         Row numbers in the columns (``first_span``, ``span`` …) are those of the whole table.
         ``stats.inspected_bytes`` grows by what was read.
         """

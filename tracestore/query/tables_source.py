@@ -13,6 +13,7 @@ from tracestore.model.results import QueryStats
 from tracestore.model.tables import SpanTables, Table
 from tracestore.query.source import Chunk, ColumnStatistics
 from tracestore.storage.block.cut import TraceRows, cut_traces, take_rows
+from tracestore.storage.block.dictionaries import one_array
 
 SPANS_PER_CHUNK = 65536
 
@@ -74,13 +75,13 @@ class TablesSource:
 
     def read(
         self, table: Table, columns: Sequence[str], chunk: Chunk | None, stats: QueryStats
-    ) -> pa.Table:
+    ) -> Sequence[pa.Array]:
         found = self._tables.table(table).select(list(columns))
         if chunk is not None:
             start, stop = self._rows_of(table, chunk)
             found = found.slice(start, stop - start)
         stats.inspected_bytes += found.nbytes
-        return found.combine_chunks()
+        return [one_array(column) for column in found.columns]
 
     def statistics(self, chunk: Chunk, column: str) -> ColumnStatistics | None:
         return None

@@ -46,24 +46,21 @@ def test_a_chunk_is_a_slice_of_each_table(source: SpanSource, tables: SpanTables
         last_span, last_trace = chunk.first_span + chunk.spans, chunk.first_trace + chunk.traces
         stats = QueryStats()
         found = source.read(Table.SPANS, ["span.user", "duration"], chunk, stats)
-        assert plain_columns(found) == {
-            name: spans[name][chunk.first_span : last_span] for name in ("span.user", "duration")
-        }
-        found = source.read(Table.TRACES, ["first_span"], chunk, stats)
-        assert (
-            plain_columns(found)["first_span"]
-            == traces["first_span"][chunk.first_trace : last_trace]
-        )
-        found = source.read(Table.EVENTS, ["span"], chunk, stats)
+        assert [array.to_pylist() for array in found] == [
+            spans[name][chunk.first_span : last_span] for name in ("span.user", "duration")
+        ]
+        (found,) = source.read(Table.TRACES, ["first_span"], chunk, stats)
+        assert found.to_pylist() == traces["first_span"][chunk.first_trace : last_trace]
+        (found,) = source.read(Table.EVENTS, ["span"], chunk, stats)
         owners = [owner for owner in events if chunk.first_span <= owner < last_span]
-        assert plain_columns(found)["span"] == owners
+        assert found.to_pylist() == owners
         assert stats.inspected_bytes > 0
 
 
 def test_resources_are_read_whole(source: SpanSource, tables: SpanTables) -> None:
-    found = source.read(Table.RESOURCES, ["resource.service.name"], None, QueryStats())
+    (found,) = source.read(Table.RESOURCES, ["resource.service.name"], None, QueryStats())
 
-    assert plain_columns(found) == plain_columns(tables.resources.select(found.column_names))
+    assert found.to_pylist() == tables.resources["resource.service.name"].to_pylist()
 
 
 def test_it_knows_what_the_meta_says(source: BlockSource, tables: SpanTables) -> None:
@@ -80,7 +77,7 @@ def test_it_knows_what_the_meta_says(source: BlockSource, tables: SpanTables) ->
 
 def test_bounds_and_filters_allow_to_prune(source: SpanSource, tables: SpanTables) -> None:
     for chunk in source.chunks():
-        durations = source.read(Table.SPANS, ["duration"], chunk, QueryStats()).column(0)
+        durations = source.read(Table.SPANS, ["duration"], chunk, QueryStats())[0]
         bounds = source.statistics(chunk, "duration")
         assert bounds is not None
         assert (bounds.minimum, bounds.maximum) == (

@@ -28,7 +28,7 @@ class WatchedSource(TablesSource):
 
     def read(
         self, table: Table, columns: Sequence[str], chunk: Chunk | None, stats: QueryStats
-    ) -> pa.Table:
+    ) -> Sequence[pa.Array]:
         if table is Table.SPANS:
             self.read_columns.update(columns)
         return super().read(table, columns, chunk, stats)

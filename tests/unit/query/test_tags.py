@@ -48,7 +48,7 @@ class CountingSource(TablesSource):
 
     def read(
         self, table: Table, columns: Sequence[str], chunk: Chunk | None, stats: QueryStats
-    ) -> pa.Table:
+    ) -> Sequence[pa.Array]:
         self.chunks_read += [(name, chunk.index) for name in columns if chunk is not None]
         return super().read(table, columns, chunk, stats)
 

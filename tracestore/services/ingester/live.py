@@ -17,6 +17,7 @@ from tracestore.model.results import QueryStats
 from tracestore.model.tables import SpanTables, Table
 from tracestore.query.source import Chunk, ColumnStatistics
 from tracestore.storage.block.cut import TraceRows, cut_traces, take_rows
+from tracestore.storage.block.dictionaries import one_array
 
 SPANS_PER_CHUNK = 65536
 
@@ -76,14 +77,14 @@ class LiveSource:
 
     def read(
         self, table: Table, columns: Sequence[str], chunk: Chunk | None, stats: QueryStats
-    ) -> pa.Table:
+    ) -> Sequence[pa.Array]:
         if chunk is None:
             found = self._frozen.columns(table, columns)
         else:
             start, stop = self._rows_of(table, chunk)
             found = self._frozen.columns(table, columns, start, stop)
         stats.inspected_bytes += found.nbytes
-        return found
+        return [one_array(column) for column in found.columns]
 
     def statistics(self, chunk: Chunk, column: str) -> ColumnStatistics | None:
         return None

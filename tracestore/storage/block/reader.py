@@ -33,9 +33,9 @@ _WHOLE = -1
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of a row group, as a table of its own: what a search reads one by one."""
+    """A column of a row group, or of all of them."""
 
-    table: pa.Table
+    array: pa.Array
     stored_bytes: int
 
 
@@ -83,29 +83,40 @@ class BlockReader:
     def columns(
         self, table: Table, names: Sequence[str], row_group: int | None, stats: QueryStats
     ) -> pa.Table:
-        """Read columns of a row group, or of the whole table; one Arrow chunk per column.
+        """Read columns of a row group, or of the whole table, as a table of one chunk.
+
+        Raises: as ``footer``.
+        """
+        arrays = self.arrays(table, names, row_group, stats)
+        return pa.Table.from_arrays(arrays, schema=self.footer(table).schema_of(tuple(names)))
+
+    def arrays(
+        self, table: Table, names: Sequence[str], row_group: int | None, stats: QueryStats
+    ) -> list[pa.Array]:
+        """Read columns of a row group, or of the whole table.
 
         Texts are dictionaries. ``stats.inspected_bytes`` grows by the columns' bytes in the file,
         cached or not.
 
         Raises: as ``footer``.
         """
-        footer = self.footer(table)
         if row_group is None:
-            return self._whole_table(table, names, footer, stats)
+            return self._whole_table(table, names, stats)
+        found = self._cached(table, names, row_group)
+        missing = [name for name in dict.fromkeys(names) if name not in found]
+        if missing:
+            found |= self._read(table, missing, row_group)
+        for column in found.values():
+            stats.inspected_bytes += column.stored_bytes
+        return [found[name].array for name in names]
+
+    def _cached(self, table: Table, names: Sequence[str], row_group: int) -> dict[str, _Column]:
         found: dict[str, _Column] = {}
         for name in names:
             column = self._cache.get((self._cached_as, table, row_group, name))
             if column is not None:
                 found[name] = column
-        missing = [name for name in dict.fromkeys(names) if name not in found]
-        if missing:
-            found |= self._read(table, missing, row_group, footer)
-        stats.inspected_bytes += sum(column.stored_bytes for column in found.values())
-        if len(names) == 1:
-            return found[names[0]].table
-        columns = [found[name].table.column(0) for name in names]
-        return pa.Table.from_arrays(columns, schema=footer.schema_of(tuple(names)))
+        return found
 
     def null_columns(self, table: Table, row_group: int) -> frozenset[str]:
         """Name the columns known to have no value in a row group. Raises: as ``footer``."""
@@ -117,18 +128,14 @@ class BlockReader:
         self._cache.put(key, names, 100 * (1 + len(names)))
         return names
 
-    def _whole_table(
-        self, table: Table, names: Sequence[str], footer: TableFooter, stats: QueryStats
-    ) -> pa.Table:
+    def _whole_table(self, table: Table, names: Sequence[str], stats: QueryStats) -> list[pa.Array]:
         """Read columns of all row groups; joined once, as every query asks for those of traces."""
+        footer = self.footer(table)
         if footer.row_groups == 1:
-            return self.columns(table, names, 0, stats)
-        found: dict[str, _Column] = {}
-        for name in names:
-            column = self._cache.get((self._cached_as, table, _WHOLE, name))
-            if column is not None:
-                found[name] = column
-        stats.inspected_bytes += sum(column.stored_bytes for column in found.values())
+            return self.arrays(table, names, 0, stats)
+        found = self._cached(table, names, _WHOLE)
+        for column in found.values():
+            stats.inspected_bytes += column.stored_bytes
         missing = [name for name in dict.fromkeys(names) if name not in found]
         if missing:
             parts = [
@@ -137,20 +144,17 @@ class BlockReader:
             joined = pa.concat_tables([footer.schema_of(tuple(missing)).empty_table(), *parts])
             for name in missing:
                 found[name] = self._keep_whole(table, name, one_array(joined.column(name)), footer)
-        columns = [found[name].table.column(0) for name in names]
-        return pa.Table.from_arrays(columns, schema=footer.schema_of(tuple(names)))
+        return [found[name].array for name in names]
 
     def _keep_whole(self, table: Table, name: str, array: pa.Array, footer: TableFooter) -> _Column:
-        alone = pa.Table.from_arrays([array], schema=footer.schema_of((name,)))
         size = sum(footer.stored_bytes(group, name) for group in range(footer.row_groups))
-        column = _Column(alone, size)
+        column = _Column(array, size)
         key = (self._cached_as, table, _WHOLE, name)
         self._cache.put(key, column, array.get_total_buffer_size())
         return column
 
-    def _read(
-        self, table: Table, names: list[str], row_group: int, footer: TableFooter
-    ) -> dict[str, _Column]:
+    def _read(self, table: Table, names: list[str], row_group: int) -> dict[str, _Column]:
+        footer = self.footer(table)
         leaves = [leaf for name in names for leaf in footer.leaves[name]]
         with self._open(table) as file:
             try:
@@ -177,8 +181,7 @@ class BlockReader:
                     f"column {name} of row group {row_group} is not {expected} rows of its type",
                     key=footer.key,
                 )
-            alone = pa.Table.from_arrays([array], schema=footer.schema_of((name,)))
-            columns[name] = _Column(alone, footer.stored_bytes(row_group, name))
+            columns[name] = _Column(array, footer.stored_bytes(row_group, name))
             size = array.get_total_buffer_size()
             self._cache.put((self._cached_as, table, row_group, name), columns[name], size)
         return columns

@@ -63,12 +63,12 @@ def test_a_trace_that_is_not_there_is_none(source: LiveSource) -> None:
 def test_chunks_are_whole_traces_and_together_everything(source: LiveSource) -> None:
     owners: Counter[bytes] = Counter()
     for table, column in ((Table.SPANS, "trace_id"), (Table.TRACES, "trace_id")):
-        rows = [source.read(table, [column], chunk, QueryStats()) for chunk in source.chunks()]
+        rows = [source.read(table, [column], chunk, QueryStats())[0] for chunk in source.chunks()]
         assert sum(map(len, rows)) == source.rows(table)
     for chunk in source.chunks():
-        ids = source.read(Table.SPANS, ["trace_id"], chunk, QueryStats()).column(0)
+        ids = source.read(Table.SPANS, ["trace_id"], chunk, QueryStats())[0]
         owners.update(set(ids.to_pylist()))
-        events = source.read(Table.EVENTS, ["span"], chunk, QueryStats()).column(0).to_pylist()
+        events = source.read(Table.EVENTS, ["span"], chunk, QueryStats())[0].to_pylist()
         assert all(chunk.first_span <= s < chunk.first_span + chunk.spans for s in events)
     assert set(owners.values()) == {1}
     assert len(owners) == 3
