@@ -264,13 +264,20 @@ class Sums:
     def floats(self) -> npt.NDArray[np.float64]:
         """Of ints the exact sum, rounded once; of floats added in the order of the rows."""
 
-def sum_runs(values: Values, mask: BoolArray | None, counts: Counts) -> Sums:
-    """Sum the marked values of each run. Args: mask: None: all rows."""
+def sum_runs(
+    values: Values, mask: BoolArray | None, group: npt.NDArray[np.int32], groups: int
+) -> Sums:
+    """Sum the marked values of each group, where the rows of a group lie together.
+
+    Args:
+        mask: None: all rows.
+        group: (N,) of each row, 0 to ``groups`` - 1.
+    """
 
 def sum_groups(
     values: Values, mask: BoolArray | None, group: npt.NDArray[np.int32], groups: int
 ) -> Sums:
-    """Sum the marked values of each group. Args: group: (N,) of each row, 0 to ``groups`` - 1."""
+    """Sum the marked values of each group; its rows may lie anywhere."""
 
 def count_groups(
     mask: BoolArray | None, group: npt.NDArray[np.int32], groups: int
@@ -278,11 +285,16 @@ def count_groups(
     """Count the marked rows of each group: (groups,)."""
 
 def extremes_of_runs(
-    values: Values, mask: BoolArray | None, counts: Counts, is_largest: bool
+    values: Values,
+    mask: BoolArray | None,
+    group: npt.NDArray[np.int32],
+    groups: int,
+    is_largest: bool,
 ) -> Values:
-    """Find the smallest or largest marked value of each run; NaN or 0 where there is none.
+    """Find the smallest or largest marked value of each group, where its rows lie together.
 
-    NaN is passed over; of equal values the first stays.
+    NaN is passed over unless there is nothing else; of equal values the first stays. Returns:
+    (groups,); arbitrary where there is none.
     """
 
 def extremes_of_groups(
@@ -292,14 +304,17 @@ def extremes_of_groups(
     groups: int,
     is_largest: bool,
 ) -> Values:
-    """Find the smallest or largest marked value of each group, as ``extremes_of_runs`` does."""
+    """Find the smallest or largest marked value of each group; its rows may lie anywhere."""
 
 def split_runs(
-    counts: Counts, rows: npt.NDArray[np.int64] | None, codes: npt.NDArray[np.signedinteger]
+    group: npt.NDArray[np.int32],
+    rows: npt.NDArray[np.int64] | None,
+    codes: npt.NDArray[np.signedinteger],
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Number the pairs of run and code in the order in which they first occur.
+    """Number the pairs of group and code in the order in which they first occur.
 
     Args:
+        group: (N,) of each row; the rows of a group lie together.
         rows: (M,) the rows that count, ascending; None: all.
         codes: (M,) of each, int32 or int64, not negative; memory is 4 B for each up to the largest.
 

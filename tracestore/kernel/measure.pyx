@@ -10,8 +10,6 @@ import numpy as np
 from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from tracestore.kernel.runs cimport check_runs
-
 ctypedef fused Number:
     int32_t
     int64_t
@@ -27,6 +25,9 @@ cdef struct Total:
     uint64_t low
     int64_t high
     double real
+
+
+TOTAL = np.dtype([("count", "i8"), ("low", "u8"), ("high", "i8"), ("real", "f8")])
 
 
 cdef inline void add(Total* total, Number value, uint8_t is_marked) noexcept nogil:
@@ -82,36 +83,49 @@ cdef const uint8_t[::1] marks_of(mask, Py_ssize_t rows):
 cdef int check_groups(const int32_t[::1] group, Py_ssize_t groups, Py_ssize_t rows) except -1:
     """Raise ValueError unless each row has one of the groups."""
     cdef Py_ssize_t i
-    cdef bint is_sound = group.shape[0] == rows
+    cdef int32_t largest = <int32_t> (groups - 1), wrong = 0
     with nogil:
         for i in range(group.shape[0]):
-            is_sound &= 0 <= group[i] < groups
-    if not is_sound:
+            wrong |= group[i] | (largest - group[i])  # negative if one of them is
+    if wrong < 0 or group.shape[0] != rows:
         raise ValueError(f"{rows} rows are not in {groups} groups")
     return 0
 
 
-def sum_runs(const Number[::1] values, mask, const int32_t[::1] counts):
-    """Sum the marked values of each run: ``Sums``."""
-    cdef Py_ssize_t rows = values.shape[0], run, row = 0, end
+def sum_runs(const Number[::1] values, mask, const int32_t[::1] group, Py_ssize_t groups):
+    """Sum the marked values of each group, where the rows of a group lie together: ``Sums``.
+
+    Sums are stored with every row, the last one stays: a loop a group would branch on its length.
+    """
+    cdef Py_ssize_t rows = values.shape[0], row, number
     cdef const uint8_t[::1] marks = marks_of(mask, rows)
-    cdef bint is_all = mask is None
-    cdef Sums sums = Sums(counts.shape[0])
+    cdef uint8_t is_all = mask is None
+    cdef Py_ssize_t where = 0 if is_all else -1  # without a mask there is one mark, that of all rows
+    cdef Sums sums = Sums(groups)
+    cdef Total[::1] totals = np.zeros(groups, TOTAL)
     cdef Total total
-    check_runs(counts, rows)
+    cdef int32_t last = -1
+    cdef int64_t same, whole, mark
+    check_groups(group, groups, rows)
+    total.count, total.low, total.high, total.real = 0, 0, 0, 0.0
     with nogil:
-        for run in range(counts.shape[0]):
-            total.count, total.low, total.high, total.real = 0, 0, 0, 0.0
-            end = row + counts[run]
-            if is_all:
-                while row < end:
-                    add(&total, values[row], 1)
-                    row += 1
+        for row in range(rows):
+            same = -<int64_t> (group[row] == last)
+            last = group[row]
+            mark = is_all | marks[row & where]
+            total.count = (total.count & same) + mark
+            totals[last].count = total.count
+            if Number is double:
+                total.real = (total.real if same else 0.0) + (values[row] if mark else 0.0)
+                totals[last].real = total.real
             else:
-                while row < end:
-                    add(&total, values[row], marks[row])
-                    row += 1
-            sums.put(run, &total, Number is double)
+                whole = <int64_t> values[row] & -mark
+                total.low = (total.low & <uint64_t> same) + <uint32_t> whole
+                total.high = (total.high & same) + (whole >> 32)
+                totals[last].low = total.low
+                totals[last].high = total.high
+        for number in range(groups):
+            sums.put(number, &totals[number], Number is double)
     return sums
 
 
@@ -121,8 +135,7 @@ def sum_groups(const Number[::1] values, mask, const int32_t[::1] group, Py_ssiz
     cdef const uint8_t[::1] marks = marks_of(mask, rows)
     cdef bint is_all = mask is None
     cdef Sums sums = Sums(groups)
-    dtype = [("count", "i8"), ("low", "u8"), ("high", "i8"), ("real", "f8")]
-    cdef Total[::1] totals = np.zeros(groups, dtype)
+    cdef Total[::1] totals = np.zeros(groups, TOTAL)
     check_groups(group, groups, rows)
     with nogil:
         for row in range(rows):
@@ -141,8 +154,12 @@ def count_groups(mask, const int32_t[::1] group, Py_ssize_t groups):
     cdef Py_ssize_t row
     check_groups(group, groups, group.shape[0])
     with nogil:
-        for row in range(group.shape[0]):
-            out[group[row]] += is_all or marks[row]
+        if is_all:
+            for row in range(group.shape[0]):
+                out[group[row]] += 1
+        else:
+            for row in range(group.shape[0]):
+                out[group[row]] += marks[row]
     return counts
 
 
@@ -166,23 +183,41 @@ cdef inline void compare(Extreme* e, Number value, uint8_t is_marked, bint is_la
         e.count += is_marked
 
 
-def extremes_of_runs(const Number[::1] values, mask, const int32_t[::1] counts, bint is_largest):
-    """Find the smallest or largest marked value of each run: (T,); NaN or 0 where there is none."""
-    cdef Py_ssize_t rows = values.shape[0], run, row = 0, end
+def extremes_of_runs(
+    const Number[::1] values, mask, const int32_t[::1] group, Py_ssize_t groups, bint is_largest
+):
+    """Find the smallest or largest marked value of each group, where the rows of a group lie together.
+
+    Returns: (groups,); arbitrary where there is none.
+    """
+    cdef Py_ssize_t rows = values.shape[0], row
     cdef const uint8_t[::1] marks = marks_of(mask, rows)
-    cdef bint is_all = mask is None
-    found = np.empty(counts.shape[0], np.asarray(values).dtype)
+    cdef uint8_t is_all = mask is None
+    cdef Py_ssize_t where = 0 if is_all else -1  # without a mask there is one mark, that of all rows
+    found = np.full(groups, np.nan if Number is double else 0, np.asarray(values).dtype)
     cdef Number[::1] out = found
+    cdef Number worst, best, value
+    cdef int64_t mark
     cdef Extreme extreme
-    check_runs(counts, rows)
+    cdef int32_t last = -1
+    check_groups(group, groups, rows)
+    if Number is not double and rows:
+        limits = np.iinfo(found.dtype)
+        worst = best = <Number> (limits.min if is_largest else limits.max)
+    extreme.count, extreme.whole, extreme.real = 0, 0, NAN
     with nogil:
-        for run in range(counts.shape[0]):
-            extreme.count, extreme.whole, extreme.real = 0, 0, NAN
-            end = row + counts[run]
-            while row < end:
-                compare(&extreme, values[row], 1 if is_all else marks[row], is_largest)
-                row += 1
-            out[run] = extreme.real if Number is double else <Number> extreme.whole
+        for row in range(rows):
+            if Number is double:
+                extreme.count &= -<int64_t> (group[row] == last)
+                compare(&extreme, values[row], is_all | marks[row & where], is_largest)
+                out[group[row]] = extreme.real if extreme.count else NAN
+            else:
+                best = best if group[row] == last else worst
+                mark = -<int64_t> (is_all | marks[row & where])
+                value = <Number> ((<int64_t> values[row] & mark) | (<int64_t> worst & ~mark))
+                best = (max(best, value) if is_largest else min(best, value))
+                out[group[row]] = best
+            last = group[row]
     return found
 
 
@@ -208,48 +243,46 @@ def extremes_of_groups(
     return found
 
 
-def split_runs(const int32_t[::1] counts, rows, const Code[::1] codes):
-    """Number the pairs of run and code in the order in which they first occur.
+def split_runs(const int32_t[::1] group, rows, const Code[::1] codes):
+    """Number the pairs of group and code in the order in which they first occur.
 
     Args:
+        group: (N,) of each row; the rows of a group lie together.
         rows: (M,) the rows that count, ascending; None: all.
         codes: (M,) of each, not negative.
 
     Returns: (N,) the number of each row, 0 for those that do not count; (K,) where each number occurs first
     among the M.
     """
+    cdef Py_ssize_t total = group.shape[0], count = codes.shape[0], place, row, wrong = -1
     cdef const int64_t[::1] wanted = np.zeros(0, np.int64) if rows is None else rows
     cdef bint is_all = rows is None
-    total = int(np.asarray(counts).sum(dtype=np.int64))
-    check_runs(counts, codes.shape[0] if is_all else total)
-    assert is_all or wanted.shape[0] == codes.shape[0]
-    numbers, first = np.zeros(total, np.int32), np.empty(codes.shape[0], np.int64)
+    if count != (total if is_all else wanted.shape[0]):
+        raise ValueError(f"{count} codes are not those of the rows")
+    if count and np.asarray(codes).min() < 0:
+        raise ValueError("a code is negative")
+    numbers, first = np.zeros(total, np.int32), np.empty(count, np.int64)
     cdef int32_t[::1] out = numbers
     cdef int64_t[::1] out_first = first
-    size = 0 if codes.shape[0] == 0 else int(np.asarray(codes).max()) + 1
-    if codes.shape[0] and np.asarray(codes).min() < 0:
-        raise ValueError("a code is negative")
-    cdef int32_t[::1] seen = np.full(size, -1, np.int32)  # the last number of a code
-    cdef Py_ssize_t run, place = 0, begin, end = 0, row
-    cdef int32_t known = 0, before, number, is_new
+    cdef int32_t[::1] seen = np.full(int(np.max(codes, initial=-1)) + 1, -1, np.int32)  # last number
+    cdef int32_t known = 0, before = 0, last = -1, number, is_new
     with nogil:
-        for run in range(counts.shape[0]):
-            begin, before = end, known
-            end += counts[run]
-            while place < codes.shape[0]:
-                row = place if is_all else wanted[place]
-                if not begin <= row < end:
-                    break
-                number = seen[codes[place]]
-                is_new = -<int32_t> (number < before)  # in this run
-                number = (known & is_new) | (number & ~is_new)  # no branch, as it cannot be predicted
-                seen[codes[place]] = number
-                out[row] = number
-                out_first[known] = place  # known <= place; if it is not new, the next overwrites it
-                known -= is_new
-                place += 1
-    if place < codes.shape[0]:
-        raise ValueError(f"row {wanted[place]} does not follow, or is none of {total}")
+        for place in range(count):
+            row = place if is_all else wanted[place]
+            if not 0 <= row < total:
+                wrong = place
+                break
+            before = before if group[row] == last else known  # numbers known before this group
+            last = group[row]
+            number = seen[codes[place]]
+            is_new = -<int32_t> (number < before)
+            number = (known & is_new) | (number & ~is_new)  # no branch, as it cannot be predicted
+            seen[codes[place]] = number
+            out[row] = number
+            out_first[known] = place  # known <= place; if it is not new, the next overwrites it
+            known -= is_new
+    if wrong >= 0:
+        raise ValueError(f"row {wanted[wrong]} is none of {total}")
     return numbers, first[:known].copy()
 
 

@@ -132,14 +132,15 @@ class TraceGroups(Groups):
     is_split = False
 
     def __init__(
-        self, span_count: npt.NDArray[np.int32], attributes: tuple[SpansetAttribute, ...] = ()
+        self,
+        span_count: npt.NDArray[np.int32],
+        spans: int,
+        attributes: tuple[SpansetAttribute, ...] = (),
     ) -> None:
-        """Take (T,) the spans of each trace, which lie one trace after the other."""
-        self._spans = int(span_count.sum(dtype=np.int64))
-        super().__init__(
-            len(span_count), lambda: kernel.run_numbers(span_count, self._spans), attributes
-        )
+        """Take (T,) the spans of each trace, which lie one trace after the other, and their sum."""
+        super().__init__(len(span_count), lambda: kernel.run_numbers(span_count, spans), attributes)
         self.span_count = span_count
+        self._spans = spans
 
     def marked(self, mask: Mask) -> BoolArray:
         if isinstance(mask, bool):
@@ -154,13 +155,14 @@ class TraceGroups(Groups):
         return kernel.count_marked(mask, self.span_count)
 
     def sums(self, values: Values, mask: Mask) -> kernel.Sums:
-        return kernel.sum_runs(_dense(values), _marks(mask), self.span_count)
+        return kernel.sum_runs(_dense(values), _marks(mask), self.of_span, self.count)
 
     def extremes(self, values: Values, mask: Mask, *, is_largest: bool) -> Values:
-        return kernel.extremes_of_runs(_dense(values), _marks(mask), self.span_count, is_largest)
+        marks = _marks(mask)
+        return kernel.extremes_of_runs(_dense(values), marks, self.of_span, self.count, is_largest)
 
     def saying(self, attributes: tuple[SpansetAttribute, ...]) -> TraceGroups:
-        return TraceGroups(self.span_count, attributes)
+        return TraceGroups(self.span_count, self._spans, attributes)
 
     def keep(self, mask: Mask, kept: BoolArray) -> Mask:
         if kept.all():
@@ -170,7 +172,7 @@ class TraceGroups(Groups):
         return settle(mask_and(mask, kernel.spread_runs(kept, self.span_count, self._spans)))
 
     def split(self, rows: Rows | None, codes: Codes) -> tuple[Groups, Rows]:
-        of_span, first = kernel.split_runs(self.span_count, rows, codes)
+        of_span, first = kernel.split_runs(self.of_span, rows, codes)
         return self._parted(of_span, first if rows is None else rows[first])
 
 

@@ -98,7 +98,7 @@ class BoundPipeline:
 
 def trace_groups(scan: ChunkScan) -> TraceGroups:
     """Make one spanset of each trace of a chunk."""
-    return TraceGroups(scan.span_counts)
+    return TraceGroups(scan.span_counts, scan.chunk.spans)
 
 
 @dataclass(frozen=True, slots=True)

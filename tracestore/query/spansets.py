@@ -187,11 +187,12 @@ class Renderer:
         scan, status = self._scan, self._scan.column(Domain.SPAN, "status_code")
         failed: Mask = numbers(status) == _STATUS_ERROR
         failed = mask_and(failed, validity(status))  # what lies under a null may be anything
-        number, first = kernel.split_runs(scan.span_counts, None, self._resource)
+        trace_of_span = scan.index(Domain.TRACE)
+        number, first = kernel.split_runs(trace_of_span, None, self._resource)
         total = kernel.count_groups(None, number, len(first)).tolist()
         errors = kernel.count_groups(to_array(failed, scan.chunk.spans), number, len(first))
         names = self._service_names(self._resource.take(first))
-        trace = scan.index(Domain.TRACE).take(first).tolist()
+        trace = trace_of_span.take(first).tolist()
         counts: list[dict[str, tuple[int, int]]] = [{} for _ in scan.traces]
         for of_trace, name, spans, failures in zip(
             trace, names, total, errors.tolist(), strict=True

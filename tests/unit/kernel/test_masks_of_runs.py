@@ -75,8 +75,9 @@ def test_pairs_of_run_and_code_are_numbered_as_they_occur(
     pairs = [(rows[row][0], rows[row][2]) for row in wanted]
     known = list(dict.fromkeys(pairs))
     codes = np.array([code for _, code in pairs], dtype)
+    group = kernel.run_numbers(counts, len(rows))
 
-    numbers, first = kernel.split_runs(counts, wanted if some else None, codes)
+    numbers, first = kernel.split_runs(group, wanted if some else None, codes)
 
     assert numbers[wanted].tolist() == [known.index(pair) for pair in pairs]
     assert first.tolist() == [pairs.index(pair) for pair in known]
@@ -85,7 +86,7 @@ def test_pairs_of_run_and_code_are_numbered_as_they_occur(
 def test_sums_are_exact_as_long_as_they_fit() -> None:
     values = np.array([2**62, 2**62, -1, 2**62, 2**62, -(2**63), -(2**63)], np.int64)
 
-    found = kernel.sum_runs(values, None, np.array([3, 2, 2], np.int32))
+    found = kernel.sum_runs(values, None, np.repeat(np.arange(3, dtype=np.int32), [3, 2, 2]), 3)
 
     assert found.ints.tolist() == [2**63 - 1, -(2**63), 0]
     assert found.floats.tolist() == [2.0**63, 2.0**63, -(2.0**64)]
@@ -104,12 +105,13 @@ MARK = np.ones(1, np.bool_)
         lambda: kernel.spread_runs(MARK, 2 * ONE, 1),
         lambda: kernel.run_numbers(2 * ONE, 1),
         lambda: kernel.or_zero(ONE, np.ones(2, np.bool_)),
-        lambda: kernel.sum_runs(ONE, None, 2 * ONE),
+        lambda: kernel.sum_runs(ONE, None, ONE, 1),
+        lambda: kernel.extremes_of_runs(ONE, None, -ONE, 1, True),
         lambda: kernel.sum_groups(ONE, None, ONE, 1),
         lambda: kernel.count_groups(None, -ONE, 1),
         lambda: kernel.extremes_of_groups(ONE, None, ONE, 1, True),
         lambda: kernel.split_runs(ONE, np.array([1]), ONE),
-        lambda: kernel.split_runs(ONE, np.array([0, 0, -1]), np.zeros(3, np.int64)),
+        lambda: kernel.split_runs(ONE, None, np.zeros(3, np.int64)),
         lambda: kernel.split_runs(ONE, None, -ONE),
         lambda: kernel.number_by_first(np.array([3]), 3),
         lambda: kernel.mask_children(MARK, ONE, -ONE, ONE),

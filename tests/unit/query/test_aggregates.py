@@ -84,7 +84,7 @@ def test_aggregates_agree_with_the_loop(
         given_spans = sorted(given_spans, key=lambda span: span[0])
     numbers = [one for one, _, _ in given_spans]
     counts = np.bincount(numbers, minlength=GROUPS).astype(np.int32)
-    groups = TraceGroups(counts) if are_traces else groups_of(numbers, GROUPS)
+    groups = TraceGroups(counts, len(numbers)) if are_traces else groups_of(numbers, GROUPS)
     marked = settle(np.array([is_marked for _, is_marked, _ in given_spans]))
 
     found = aggregate(function, operand_of([v for _, _, v in given_spans]), groups, marked)
@@ -95,7 +95,7 @@ def test_aggregates_agree_with_the_loop(
 
 
 @pytest.mark.parametrize(
-    "groups", [groups_of([0, 0, 2], 4), TraceGroups(np.array([2, 0, 1, 0], np.int32))]
+    "groups", [groups_of([0, 0, 2], 4), TraceGroups(np.array([2, 0, 1, 0], np.int32), 3)]
 )
 @pytest.mark.parametrize(
     ("marked", "expected"),
