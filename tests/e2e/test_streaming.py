@@ -151,6 +151,7 @@ def test_an_upgrade_of_http1_is_not_taken_up(server: Server) -> None:
     command = ["curl", "-s", "--http2", "-w", "%{http_version}", f"{server.api_url}/api/echo"]
 
     assert subprocess.run(command, capture_output=True, check=True).stdout == b"echo\n1.1"
+    assert "upgrade" not in server.log().lower()
 
 
 def test_calls_are_measured(server: Server, channel: Any) -> None:

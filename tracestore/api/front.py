@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,18 @@ from tracestore.settings.tree import Settings
 from tracestore.telemetry import Metrics
 
 
+class _Upgrades(logging.Filter):
+    """Drops what uvicorn logs of an ``Upgrade`` that is not taken up, which it may not be."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(
+            ("Unsupported upgrade request", "No supported WebSocket library")
+        )
+
+
+_UPGRADES = _Upgrades()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Front:
     """Replaces the protocol of a uvicorn server by one that looks at the first bytes."""
@@ -26,6 +39,7 @@ class Front:
 
     def put_before(self, server: uvicorn.Server) -> None:
         """Take over the connections of a server whose configuration is loaded."""
+        logging.getLogger("uvicorn.error").addFilter(_UPGRADES)
         config, state = server.config, server.server_state
         http1_class: Any = config.http_protocol_class
         settings = self.settings.server

@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 HEADER_BYTES_MAX = 64 * 1024
 """Headers of a request, decoded."""
 
+RESETS_PER_S = 100
+RESETS_MAX = 1000
+"""Requests that a client may take back: at a time, and in the long run. Nobody does that in good
+faith; each costs more to begin than to take back."""
 WINDOW_MAX = 2**31 - 1
 UNREAD_BYTES_MAX = 16 * 1024 * 1024
 """What is taken of the body of a request that was answered unread. Many clients look for an answer
@@ -85,6 +89,8 @@ class Http2Protocol(asyncio.Protocol):
         self._streams: dict[int, Http2Stream] = {}
         self._unread: dict[int, int] = {}
         """Bytes that came after the answer, by stream."""
+        self._resets = 0.0
+        self._reset_at = 0.0
         self._transport: asyncio.Transport
         self._writable = asyncio.Event()
         self._writable.set()
@@ -134,7 +140,8 @@ class Http2Protocol(asyncio.Protocol):
             self._close()
             return
         for event in events:
-            self._handle(event)
+            if not self._transport.is_closing():
+                self._handle(event)
         self.flush()
 
     # ---- events
@@ -157,6 +164,7 @@ class Http2Protocol(asyncio.Protocol):
                 self._unread.pop(stream_id, None)
                 if stream := self._streams.get(stream_id):
                     stream.disconnect()
+                self._count_reset()
             case h2.events.WindowUpdated(stream_id=int(stream_id)) if stream_id:
                 if stream := self._streams.get(stream_id):
                     stream.window_opened.set()
@@ -200,6 +208,15 @@ class Http2Protocol(asyncio.Protocol):
             if self._unread[stream_id] > UNREAD_BYTES_MAX:
                 del self._unread[stream_id]
                 self.reset(stream_id, h2.errors.ErrorCodes.NO_ERROR)  # RFC 9113, section 8.1
+
+    def _count_reset(self) -> None:
+        now = self._loop.time()
+        self._resets = max(0.0, self._resets - (now - self._reset_at) * RESETS_PER_S) + 1
+        self._reset_at = now
+        if self._resets > RESETS_MAX and not self._transport.is_closing():
+            self._connection.close_connection(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
+            self.flush()
+            self._close()
 
     # ---- the end
 

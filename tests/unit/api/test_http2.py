@@ -15,6 +15,8 @@ import pytest
 from support.streaming import GatedSource, StreamingApi, streaming_api, with_limits
 from support.tempopb import message
 
+from tracestore.api.http2 import RESETS_MAX, RESETS_PER_S
+
 TIMEOUT_S = 30.0
 WINDOW = 65535
 """What may be sent on a connection before the client takes anything, unless it says otherwise."""
@@ -312,5 +314,19 @@ def test_one_stream_at_a_time_is_enough() -> None:
             for _ in range(3):
                 stream = client.ask(GET)
                 await client.until(ended(stream))
+
+    run(check)
+
+
+def test_a_client_that_takes_back_request_after_request_is_told_to_calm_down() -> None:
+    async def check() -> None:
+        async with streaming_api([many()]) as api, connect(api) as client:
+            for _ in range(RESETS_MAX + RESETS_PER_S * 5):
+                client.state.reset_stream(client.ask(GET))
+            client.flush()
+            goaway = await client.until(lambda e: isinstance(e, h2.events.ConnectionTerminated))
+            assert goaway.error_code == h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
+            async with connect(api) as other:
+                await other.until(ended(other.ask(GET)))
 
     run(check)
