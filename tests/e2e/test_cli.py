@@ -22,10 +22,12 @@ TIMEOUT_S = 60.0
 DEMO_ANSWERS_WITHIN_S = 5.0
 
 
-def ports_flags(*, api: int, grpc: int, http: int) -> list[str]:
+def ports_flags(*, api: int, grpc: int, http: int, queries: int = 0) -> list[str]:
     return [
         "--server.http-listen-address=127.0.0.1",
         f"--server.http-listen-port={api}",
+        "--server.grpc-listen-address=127.0.0.1",
+        f"--server.grpc-listen-port={queries}",
         f"--distributor.receivers.grpc.endpoint=127.0.0.1:{grpc}",
         f"--distributor.receivers.http.endpoint=127.0.0.1:{http}",
         "--distributor.receivers.zipkin.enabled=false",
@@ -49,7 +51,14 @@ def occupied_port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    ("command", "taken"), [("serve", "api"), ("serve", "grpc"), ("serve", "http"), ("demo", "api")]
+    ("command", "taken"),
+    [
+        ("serve", "api"),
+        ("serve", "grpc"),
+        ("serve", "http"),
+        ("serve", "queries"),
+        ("demo", "api"),
+    ],
 )
 def test_a_port_in_use_is_one_line_and_exit_code_1(
     command: str, taken: str, tmp_path: Path

@@ -184,6 +184,7 @@ def print_guide(endpoints: Endpoints, prefix: str) -> None:
         "",
         f"  API           {url}",
         f"  Grafana       add a data source of type Tempo with the URL {url}",
+        f"  streaming     {endpoints.grpc}, and the port of the API",
         f"  OTLP/gRPC     {endpoints.otlp_grpc}",
         f"  OTLP/HTTP     {endpoints.otlp_http or 'off'}",
         f"  state         {endpoints.api_url}/status/config  {endpoints.api_url}/metrics",
