@@ -76,6 +76,7 @@ def tag_values(
     columns = TagColumns(tag, spans, bytes_max=lookup.bytes_max, cache=cache)
     blocks = _Blocks(tag, spans, lookup, cache)
     for scan in blocks.unknown:
+        control.check()
         found = columns.values_of(scan)
         answer.add(found)
         blocks.add(scan, found)
