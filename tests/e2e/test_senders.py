@@ -297,6 +297,7 @@ def running_collector(programs: Path, log: Path, target: str) -> Iterator[str]:
         f"--otlp-http-endpoint=127.0.0.1:{http}",
         "--otlp-exporter-retry-initial-backoff=200ms",
         "--otlp-exporter-retry-max-backoff=1s",
+        "--disable-batching",
     ]
     with log.open("ab") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
@@ -321,6 +322,7 @@ def test_a_collector_sends_on_what_it_took(server: Server, programs: Path, tmp_p
     target = f"http://{server.otlp_grpc}"
     with running_collector(programs, tmp_path / "collector.log", target) as collector:
         sent = send_to_collector(collector)
+        wait_until(lambda: len(read_trace(server, sent["trace"])) == 2)
         found = read_trace(server, sent["trace"])
 
     resource = {"service.name": "shop", "host.name": "py-1"}
@@ -335,6 +337,20 @@ def test_a_collector_keeps_trying_while_there_is_no_server(programs: Path, tmp_p
         wait_until(lambda: "retry" in log.read_text().lower())
         flag = f"--distributor.receivers.grpc.endpoint=127.0.0.1:{grpc}"
         with running_server(tmp_path / "store", flag) as server:
-            found = read_trace(server, sent["trace"])
+            wait_until(lambda: len(read_trace(server, sent["trace"])) == 2)
 
-    assert len(found) == 2
+
+def test_a_collector_slows_down_when_it_is_told_to(programs: Path, tmp_path: Path) -> None:
+    config = tmp_path / "limits.yaml"
+    limits = "{rate_limit_bytes: 100, burst_size_bytes: 300}"  # one of the two spans at a time
+    config.write_text(f"overrides: {{defaults: {{ingestion: {limits}}}}}\n")
+    flags = [f"--config={config}", "--distributor.retry-after-on-resource-exhausted-s=0.5"]
+    with running_server(tmp_path / "store", *flags) as server:
+        log = tmp_path / "collector.log"
+        target = f"http://{server.otlp_grpc}"
+        with running_collector(programs, log, target) as collector:
+            sent = send_to_collector(collector)
+            wait_until(lambda: len(read_trace(server, sent["trace"])) == 2)
+        refused = server.metric("tempo_discarded_spans_total")
+
+    assert refused > 0

@@ -139,6 +139,24 @@ def test_spans_belong_to_the_tenant_of_the_header(tmp_path: Path) -> None:
     assert [bool(trace) for trace in seen.values()] == [True, False]
 
 
+def test_limits_hold_here_too(tmp_path: Path) -> None:
+    config = tmp_path / "limits.yaml"
+    config.write_text(
+        "overrides: {defaults: {ingestion: {rate_limit_bytes: 1, burst_size_bytes: 300,"
+        " max_request_bytes: 600, max_attribute_bytes: 9}}}"
+    )
+    with running_server(tmp_path / "store", f"--config={config}") as server:
+        large = post(server, one(0x800, tags={f"{n:x}": "x" * 50 for n in range(20)}))
+        cut = post(server, one(0x801, tags={"text": "x" * 20}))
+        late = post(server, one(0x802, tags={"text": "x" * 200}))
+        (span,) = spans_of(server, 0x801)
+
+    assert large.status_code == 413
+    assert cut.status_code == 202
+    assert {"key": "text", "value": {"stringValue": "x" * 9}} in span["attributes"]
+    assert (late.status_code, late.text) == (500, '"Internal Server Error"')
+
+
 def test_accepted_spans_are_counted(server: Server) -> None:
     labels = '{receiver="zipkin/zipkin_receiver",transport="http"}'
     accepted = f"tempo_receiver_accepted_spans{labels}"

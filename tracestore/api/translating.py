@@ -76,7 +76,10 @@ class Translating:
         try:
             await self.intake.push(request.headers.getlist(HEADER), spans, self.source)
         except Exception as error:  # noqa: BLE001 - the rim: each error becomes a status
-            return refused(self._refusal(error))
+            refusal = self._refusal(error)
+            if refusal.http_status == 413:  # to try again would not help
+                return text(413, refusal.message)
+            return refused(refusal)
         return Response(status_code=202)
 
     async def _read(self, request: Request, translate: Translate) -> bytes:
