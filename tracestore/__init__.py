@@ -13,18 +13,24 @@ if TYPE_CHECKING:
     from tracestore.client.store import Store
 
 
-def open(target: str | PathLike[str], *, headers: Mapping[str, str] | None = None) -> Store:
+def open(
+    target: str | PathLike[str],
+    *,
+    headers: Mapping[str, str] | None = None,
+    tenant: str | None = None,
+) -> Store:
     """Open a store to ask it: a server by its URL, or a data directory, which is only read.
 
     Args:
         headers: sent with each request to a server, for example for a login.
+        tenant: whose spans are looked at, where there are tenants; ``a|b`` for several.
 
     Raises: InvalidRequestError if it is neither a URL nor a data directory.
     """
     # Imported here, since every part of this program imports the package.
     from tracestore.client.store import open_store
 
-    return open_store(target, headers=headers)
+    return open_store(target, headers=headers, tenant=tenant)
 
 
 __all__ = ["open"]

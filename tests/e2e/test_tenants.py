@@ -1,5 +1,6 @@
 """Several tenants in one server: who names which, and that nobody sees what is another's."""
 
+import logging
 from collections.abc import Iterator
 
 import grpc
@@ -9,6 +10,8 @@ from google.rpc.status_pb2 import Status
 from support.otlp import request, span
 from support.server import Server, running_server
 
+import tracestore
+
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 TENANTS_ON = "-multitenancy.enabled"
 SAME = 0x51
@@ -17,7 +20,8 @@ SAME = 0x51
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("data") / "store", TENANTS_ON) as server:
+    flags = (TENANTS_ON, "--query.mcp-enabled=true")
+    with running_server(tmp_path_factory.mktemp("data") / "store", *flags) as server:
         yield server
 
 
@@ -124,6 +128,25 @@ def test_readers_without_a_tenant_get_401_before_anything_else(server: Server) -
         assert get(server, path, "a", "b").status_code == 401
 
 
+def test_language_models_need_a_tenant_too_and_see_its_spans_alone(server: Server) -> None:
+    post(server, one(0xA1, "of mcp"), "mcp")
+    call = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "get-trace", "arguments": {"trace_id": "a1"}},
+    }
+
+    def ask(**headers: str) -> httpx.Response:
+        sent = {"Accept": "application/json, text/event-stream"} | headers
+        return httpx.post(f"{server.api_url}/api/mcp", json=call, headers=sent, timeout=30)
+
+    without = ask()
+    assert (without.status_code, without.text) == (401, "no org id\n")
+    assert "of mcp" in ask(**{"X-Scope-OrgID": "mcp"}).text
+    assert "of mcp" not in ask(**{"X-Scope-OrgID": "other"}).text
+
+
 def test_a_bad_parameter_is_told_before_a_bad_tenant(server: Server) -> None:
     both = get(server, "/api/search", "a b", limit="x")
     only = get(server, "/api/search", "a b")
@@ -149,7 +172,9 @@ def test_names_that_callers_make_up_are_no_series(server: Server) -> None:
     )
 
 
-def test_a_crash_loses_nothing_of_any_tenant(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_crash_loses_nothing_of_any_tenant(
+    tmp_path_factory: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture
+) -> None:
     data = tmp_path_factory.mktemp("crash") / "store"
     with running_server(data, TENANTS_ON) as server:
         for number, tenant in enumerate(["a", "b", "quarantine", "...", "(c)!*'"]):
@@ -163,7 +188,17 @@ def test_a_crash_loses_nothing_of_any_tenant(tmp_path_factory: pytest.TempPathFa
         "quarantine",
     ]
 
+    with caplog.at_level(logging.WARNING):
+        assert len(tracestore.open(data).search().traces) == 0
+    assert "tenants too, which are not looked at unless one is named: (c)!*', ..., a, b" in (
+        caplog.text
+    )
+    both = tracestore.open(data, tenant="a|b").search()
+    assert sorted(trace.root_name for trace in both.traces) == ["a", "b"]
+
     with running_server(data, TENANTS_ON) as server:
+        over_http = tracestore.open(server.api_url, tenant="a|b").search()
+        assert [t.trace_id for t in over_http.traces] == [t.trace_id for t in both.traces]
         for number, tenant in enumerate(["a", "b", "quarantine", "...", "(c)!*'"]):
             assert found(server, tenant) == {f"{0x80 + number:x}": tenant}
 

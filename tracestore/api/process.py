@@ -37,7 +37,7 @@ from tracestore.api.sockets import Address, bind, bind_grpc, bound_address, pars
 from tracestore.api.stream_methods import add_calls
 from tracestore.api.streaming import StreamingCalls
 from tracestore.api.tags import TagRoutes
-from tracestore.api.tenant import Intake, Tenancy
+from tracestore.api.tenant import Intake, Tenancy, TenantDoor
 from tracestore.api.traces import TraceRoutes
 from tracestore.clock import Clock, SystemClock
 from tracestore.errors import SettingsError
@@ -310,7 +310,7 @@ class Process:
             ) from error
         prefix = self._settings.server.http_api_prefix.rstrip("/")
         server = McpServer(routes, prefix, self._clock)
-        routes.mount(prefix + PATH, server)
+        routes.mount(prefix + PATH, TenantDoor(tenancy=self._tenancy, inner=server))
         return server
 
     def _make_grpc(self, endpoint: str) -> tuple[aio.Server, Address]:

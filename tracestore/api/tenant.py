@@ -20,8 +20,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tracestore.api.headers import TENANT_HEADER
 from tracestore.errors import (
     InvalidRequestError,
     NoTenantError,
@@ -32,7 +36,7 @@ from tracestore.model.ids import SINGLE_TENANT, TenantId, parse_tenant_id
 from tracestore.services.distributor.service import Body, Distributor, Source
 from tracestore.settings.tree import Settings
 
-HEADER = "x-scope-orgid"
+HEADER = TENANT_HEADER.lower()
 """Name of the HTTP header, and key of the gRPC metadata; the case of headers does not matter."""
 SEPARATOR = "|"
 NO_TENANT = "no org id"
@@ -126,6 +130,23 @@ class Tenancy:
 def values_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> list[str]:
     """Get the values of the tenant's key in gRPC metadata."""
     return [str(value) for key, value in metadata or () if key == HEADER]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantDoor:
+    """An ASGI application that only those pass who name a tenant; the others get 401."""
+
+    tenancy: Tenancy
+    inner: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or let ``inner`` answer."""
+        try:
+            self.tenancy.org(Headers(scope=scope).getlist(HEADER))
+        except NoTenantError as error:
+            await PlainTextResponse(f"{error}\n", status_code=401)(scope, receive, send)
+        else:
+            await self.inner(scope, receive, send)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,10 +21,11 @@ from tracestore.settings.client import URL_VARIABLE, ClientEnvironment, read_cli
 T = TypeVar("T")
 
 DEFAULT_URL = "http://localhost:3200"
-WHERE_FLAGS = frozenset({"server", "data", "output"})
+WHERE_FLAGS = frozenset({"server", "data", "tenant", "output"})
 WHERE_USAGE = f"""\
   --server URL       ask a server [{DEFAULT_URL}, or what {URL_VARIABLE} says]
   --data DIR         read a data directory, whether a server runs on it or not
+  --tenant NAME      whose spans are looked at, where there are tenants; a|b for several
 """
 QUERY_FAILED = 1
 
@@ -103,12 +104,13 @@ def open_named(flags: Flags, environment: ClientEnvironment) -> Store:
     Raises: SettingsError, InvalidRequestError.
     """
     server, data = flags.values.get("server"), flags.values.get("data")
+    tenant = flags.values.get("tenant")
     if server is not None and data is not None:
         raise SettingsError("give --server or --data, not both")
     if data is not None:
-        return open_store(f"./{data}" if "://" in data else data)
+        return open_store(f"./{data}" if "://" in data else data, tenant=tenant)
     url = server or environment.url or DEFAULT_URL
-    return open_store(url if "://" in url else f"http://{url}")
+    return open_store(url if "://" in url else f"http://{url}", tenant=tenant)
 
 
 def run_asking(flags: Flags, ask: Callable[[Store], T], show: Callable[[Screen, T], None]) -> int:

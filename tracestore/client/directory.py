@@ -19,13 +19,13 @@ from tracestore.api.tag_params import parse_names, parse_values
 from tracestore.api.wanted import text_of, wanted_of
 from tracestore.client.backend import warn_of_missing
 from tracestore.client.request import read_query
-from tracestore.client.wal_view import EMPTY, SegmentGoneError, WalView, read_wal
+from tracestore.client.wal_view import EMPTY, SegmentGoneError, read_wal
 from tracestore.clock import Clock, SystemClock
 from tracestore.codec.search_json import render_search_json
 from tracestore.codec.tags_json import render_names_v2_json, render_values_v2_json
 from tracestore.codec.trace_json import TraceAnswer, empty_trace, parse_trace, render_v2_json
 from tracestore.errors import InvalidRequestError, UnavailableError
-from tracestore.model.ids import SINGLE_TENANT, TraceId
+from tracestore.model.ids import SINGLE_TENANT, TraceId, parse_tenant_id
 from tracestore.model.times import SECOND_NS
 from tracestore.query.block_source import BlockSource
 from tracestore.query.control import QueryControl
@@ -35,15 +35,18 @@ from tracestore.query.source import SpanSource
 from tracestore.query.trace_by_id import find_trace
 from tracestore.settings.tree import QuerySettings, StorageSettings
 from tracestore.storage.block.cache import BlockCache
-from tracestore.storage.index.blocklist import BlockList
+from tracestore.storage.index.blocklist import BlockList, merge_newest_first
 from tracestore.storage.index.commits import CommitLog
 from tracestore.storage.objects.local import LocalObjectStore
+from tracestore.storage.wal.replay import list_tenants
 
 log = logging.getLogger(__name__)
 
 WAL_DIRECTORY = "wal"
 KNOWN_PARTS = ("index", "blocks", WAL_DIRECTORY)
 SPANS_PER_SPAN_SET_MAX = 1 << 40
+TENANTS_TOLD = 10
+"""Tenants that a warning names."""
 ATTEMPTS = 8
 """Times that a snapshot is tried while a server flushes."""
 
@@ -59,11 +62,20 @@ SETTINGS = QuerySettings(
 class DirectoryBackend:
     """Asks one data directory; each question sees it as it is then. Thread-safe.
 
-    Raises: InvalidRequestError if it is not a data directory.
+    Args:
+        tenant: whose spans are looked at, ``a|b`` for several; None: those of a server without
+            tenants.
+
+    Raises: InvalidRequestError if it is not a data directory, or a name is bad.
     """
 
-    def __init__(self, directory: Path, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, tenant: str | None = None, clock: Clock | None = None
+    ) -> None:
         _check_directory(directory)
+        names = [SINGLE_TENANT] if tenant is None else map(parse_tenant_id, tenant.split("|"))
+        self._tenants = tuple(sorted(set(names)))
+        self._is_named = tenant is not None
         self._directory = directory
         self._clock: Clock = clock or SystemClock()
         self._store = LocalObjectStore(directory, clock=self._clock, read_only=True)
@@ -72,7 +84,7 @@ class DirectoryBackend:
         self._lock = threading.Lock()
         """Guards the two below."""
         self._blocks: BlockList | None = None
-        self._wal = EMPTY
+        self._wals = dict.fromkeys(self._tenants, EMPTY)
 
     @property
     def name(self) -> str:
@@ -121,12 +133,28 @@ class DirectoryBackend:
         Raises: UnavailableError, CorruptionError.
         """
         with self._lock:
-            blocks, wal = self._snapshot()
-        metas = blocks.blocks(SINGLE_TENANT)
-        found: list[SpanSource] = [BlockSource(self._store, meta, self._cache) for meta in metas]
-        return found if wal.source is None else [wal.source, *found]
+            blocks = self._snapshot()
+            wals = [self._wals[tenant] for tenant in self._tenants]
+        if not self._is_named:
+            self._warn_of_tenants(blocks)
+        live: list[SpanSource] = [wal.source for wal in wals if wal.source is not None]
+        metas = merge_newest_first(blocks.blocks(tenant) for tenant in self._tenants)
+        return live + [BlockSource(self._store, meta, self._cache) for meta in metas]
 
-    def _snapshot(self) -> tuple[BlockList, WalView]:
+    def _warn_of_tenants(self, blocks: BlockList) -> None:
+        """Say whose spans are not looked at, if nobody was named."""
+        logged = list_tenants(self._directory / WAL_DIRECTORY)
+        others = sorted({*blocks.tenants, *logged} - set(self._tenants))
+        if others:
+            more = ", ..." if len(others) > TENANTS_TOLD else ""
+            log.warning(
+                "%s holds spans of tenants too, which are not looked at unless one is named: %s%s",
+                self._directory,
+                ", ".join(others[:TENANTS_TOLD]),
+                more,
+            )
+
+    def _snapshot(self) -> BlockList:
         """Read log and index until no block of the index holds a segment that was read.
 
         A flush commits the block before it drops the segments: a segment that is gone is in the
@@ -135,18 +163,22 @@ class DirectoryBackend:
         blocks = self._catch_up()
         for _ in range(ATTEMPTS):
             try:
-                self._wal = read_wal(
-                    self._directory / WAL_DIRECTORY,
-                    SINGLE_TENANT,
-                    skip=blocks.wal_segments(SINGLE_TENANT),
-                    known=self._wal,
-                )
+                for tenant in self._tenants:
+                    self._wals[tenant] = read_wal(
+                        self._directory / WAL_DIRECTORY,
+                        tenant,
+                        skip=blocks.wal_segments(tenant),
+                        known=self._wals[tenant],
+                    )
             except SegmentGoneError:
                 blocks = self._catch_up()
                 continue
             blocks = self._catch_up()
-            if blocks.wal_segments(SINGLE_TENANT).isdisjoint(self._wal.names):
-                return blocks, self._wal
+            if all(
+                blocks.wal_segments(tenant).isdisjoint(wal.names)
+                for tenant, wal in self._wals.items()
+            ):
+                return blocks
         raise UnavailableError(
             f"{self._directory} changed {ATTEMPTS} times while it was read: try again"
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from traceql.errors import QueryError
+from tracestore.api.headers import TENANT_HEADER
 from tracestore.client.backend import Backend
 from tracestore.client.found import Found, read_found
 from tracestore.client.http import HttpBackend
@@ -191,13 +192,17 @@ def is_sorted(found: Found, sort: str | None) -> bool:
 
 
 def open_store(
-    target: str | os.PathLike[str], *, headers: Mapping[str, str] | None = None
+    target: str | os.PathLike[str],
+    *,
+    headers: Mapping[str, str] | None = None,
+    tenant: str | None = None,
 ) -> Store:
     """Open a store by URL or path. Raises: InvalidRequestError if it is neither."""
     text = os.fspath(target)
     if text.startswith(("http://", "https://")):
-        return Store(HttpBackend(text, headers=headers))
+        named = {} if tenant is None else {TENANT_HEADER: tenant}
+        return Store(HttpBackend(text, headers={**(headers or {}), **named}))
     # The engine takes a second to import; who asks a server needs none of it.
     from tracestore.client.directory import DirectoryBackend
 
-    return Store(DirectoryBackend(Path(text)))
+    return Store(DirectoryBackend(Path(text), tenant=tenant))

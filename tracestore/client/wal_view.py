@@ -77,7 +77,7 @@ def read_wal(
     if builder.spans == 0:
         return WalView(segments=read, source=None)
     frozen = builder.freeze(attribute_columns_max=BlockSettings().attribute_columns_max)
-    return WalView(segments=read, source=LiveSource(frozen, HEAD_ID))
+    return WalView(segments=read, source=LiveSource(frozen, f"{HEAD_ID} of {tenant}"))
 
 
 def _load(builder: SpanBuilder, directory: Path, segment: str) -> int:
