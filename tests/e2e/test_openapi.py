@@ -24,7 +24,8 @@ MATH = "math expressions not supported"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("data") / "store") as server:
+    flag = "--overrides.user-configurable-overrides.enabled=true"
+    with running_server(tmp_path_factory.mktemp("data") / "store", flag) as server:
         for body in requests():
             headers = {"Content-Type": "application/x-protobuf"}
             httpx.post(f"{server.otlp_http}/v1/traces", content=body, headers=headers)

@@ -5,6 +5,7 @@ Messages are those of ``support.tempopb``: made from the text of the contract, n
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -22,19 +23,26 @@ TIMEOUT_S = 60
 def ask_http(url: str, content: dict[str, Any]) -> Iterator[str]:
     """Send the request of a scenario."""
     verb = next(verb for verb in METHODS if verb in content)
-    body = content.get("body")
     reply = httpx.request(
         verb.upper(),
         url + content[verb],
         params=content.get("query"),
         headers={"Accept": "*/*"} | content.get("headers", {}),
-        content=body if isinstance(body, str | None) else json.dumps(body),
+        content=_body(content.get("body")),
         timeout=TIMEOUT_S,
     )
     expect = dict(content["expect"])
     yield from _check_head(reply, expect)
     yield from _check_text(reply.text, expect)
     assert not expect, f"unknown expectations: {expect}"
+
+
+def _body(body: Any) -> bytes | str | None:
+    if isinstance(body, str | None):
+        return body
+    if isinstance(body, dict) and body.keys() == {"base64"}:
+        return base64.b64decode(body["base64"])
+    return json.dumps(body)
 
 
 def _check_head(reply: httpx.Response, expect: dict[str, Any]) -> Iterator[str]:

@@ -3,7 +3,9 @@
 A file is a mapping: ``about``; ``server``, flags of the server it needs (none: any server will do);
 and ``scenarios``. A scenario has a ``name``; one of ``get``, ``post``, ``put``, ``patch``,
 ``delete``, ``head`` with a path, or ``grpc`` with a method of ``tempopb.StreamingQuerier``; then
-``query``, ``headers``, ``body`` (HTTP), ``request``, ``metadata`` (gRPC), and ``expect``. In any
+``query``, ``headers``, ``body`` (HTTP), ``request``, ``metadata`` (gRPC), and ``expect``. ``at`` names
+a receiver whose port is asked instead of the API's: ``otlp``, ``zipkin``, ``jaeger``. A ``body`` that is
+no text is sent as JSON, ``{base64: …}`` as bytes. Scenarios run in the order of the file. In any
 text ``{t0}`` is the second at which the data begins, ``{t0-60}`` a minute before, ``{t0_ns}``
 nanoseconds, ``{now}`` the second of now.
 
@@ -98,7 +100,7 @@ def read_scenarios(path: Path) -> list[Scenario]:
     assert whole.keys() <= {"about", "server", "scenarios"}, path
     flags = tuple(whole.get("server", ()))
     for content in whole["scenarios"]:
-        known = {"name", *METHODS, "grpc", "query", "headers", "body", "request", "metadata"}
+        known = {"name", *METHODS, "grpc", "query", "headers", "body", "request", "metadata", "at"}
         assert content.keys() <= known | {"expect", "only"}, (path, content)
         assert sum(key in content for key in (*METHODS, "grpc")) == 1, (path, content)
     return [Scenario(file=path.name, flags=flags, content=c) for c in whole["scenarios"]]

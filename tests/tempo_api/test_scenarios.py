@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,8 @@ OTHER_OTLP_URL = os.environ.get("TEMPO_OTLP_URL", "")  # noqa: TID251 - likewise
 class Target:
     """A server that holds the reference data set."""
 
-    url: str
+    urls: Mapping[str, str]
+    """Of the API, and of the receivers by name."""
     grpc: tuple[str, ...]
     """host:port of each door for gRPC."""
     t0_s: int
@@ -64,13 +65,20 @@ class Servers:
         if OTHER_URL:
             send(OTHER_OTLP_URL, body, {})
             wait_until(lambda: _is_found(OTHER_URL), 60)
-            return Target(OTHER_URL, (OTHER_GRPC,), t0_s)
+            urls = {"api": OTHER_URL, "otlp": OTHER_OTLP_URL}
+            return Target(urls, (OTHER_GRPC,), t0_s)
         data = self._directory / f"store-{len(self._targets)}"
         server = self._held.enter_context(running_server(data, *flags))
         send(server.otlp_http, body, {"X-Scope-OrgID": "team-a"})
         server.wait_until_decoded()
         beside_http = server.api_url.removeprefix("http://")
-        return Target(server.api_url, (server.grpc, beside_http), t0_s)
+        urls = {
+            "api": server.api_url,
+            "otlp": server.otlp_http,
+            "zipkin": server.zipkin,
+            "jaeger": server.jaeger_http,
+        }
+        return Target(urls, (server.grpc, beside_http), t0_s)
 
 
 def shifted_request(t0_s: int) -> bytes:
@@ -105,7 +113,10 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 
 def runs_here(scenario: Scenario) -> bool:
-    return not OTHER_URL or not (scenario.flags or scenario.content.get("only"))
+    if not OTHER_URL:
+        return True
+    content = scenario.content
+    return not (scenario.flags or "only" in content or content.get("at") in ("zipkin", "jaeger"))
 
 
 @pytest.mark.parametrize(
@@ -119,6 +130,6 @@ def test_scenario(servers: Servers, scenario: Scenario) -> None:
     if "grpc" in content:
         problems = [p for target in server.grpc for p in ask_grpc(target, content)]
     else:
-        problems = list(ask_http(server.url, content))
+        problems = list(ask_http(server.urls[content.get("at", "api")], content))
 
     assert not problems, "\n".join(problems)
