@@ -1,13 +1,13 @@
 """Scenarios of the public API: YAML that says what is asked and what must come back.
 
 A file is a mapping: ``about``; ``server``, flags of the server it needs (none: any server will do);
-and ``scenarios``. A scenario has a ``name``; one of ``get``, ``post``, ``put``, ``patch``,
-``delete``, ``head`` with a path, or ``grpc`` with a method of ``tempopb.StreamingQuerier``; then
-``query``, ``headers``, ``body`` (HTTP), ``request``, ``metadata`` (gRPC), and ``expect``. ``at`` names
-a receiver whose port is asked instead of the API's: ``otlp``, ``zipkin``, ``jaeger``. A ``body`` that is
-no text is sent as JSON, ``{base64: …}`` as bytes. Scenarios run in the order of the file. In any
-text ``{t0}`` is the second at which the data begins, ``{t0-60}`` a minute before, ``{t0_ns}``
-nanoseconds, ``{now}`` the second of now.
+and ``scenarios``, which run in the order of the file. A scenario has a ``name``; one of ``get``,
+``post``, ``put``, ``patch``, ``delete``, ``head`` with a path, or ``grpc`` with a method of
+``tempopb.StreamingQuerier``; then ``query``, ``headers``, ``body`` (HTTP), ``request``,
+``metadata`` (gRPC), and ``expect``. ``at`` names a receiver whose port is asked instead of the
+API's: ``otlp``, ``zipkin``, ``jaeger``. A ``body`` that is no text is sent as JSON, ``{base64: …}``
+as bytes. In any text ``{t0}`` is the second at which the data begins, ``{t0-60}`` a minute before,
+``{t0_ns}`` nanoseconds, ``{now}`` the second of now.
 
 What is expected of JSON is a part of it: keys that are not named may be anything. ``!absent`` is a
 key that must not be there, ``!any`` any value, ``!regex`` a text of that form, ``!exactly`` a
