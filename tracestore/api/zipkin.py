@@ -1,4 +1,4 @@
-"""The Zipkin receiver: spans in JSON (version 2, 1) or protobuf, ``POST`` to any path of its port.
+"""The Zipkin receiver: spans in JSON, protobuf or Thrift, ``POST`` to any path of its port.
 
 Source: Zipkin API v2; wire contract, section 6.5.
 """
@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 
 from tracestore.api.errors import Refusal
 from tracestore.api.translating import METHODS, Translating, method_not_allowed, text
-from tracestore.codec.receivers import zipkin, zipkin_v1
+from tracestore.codec.receivers import zipkin, zipkin_thrift, zipkin_v1
 from tracestore.services.distributor.service import Source
 
 ZIPKIN = Source(receiver="zipkin/zipkin_receiver", transport="http")
@@ -43,7 +43,7 @@ class ZipkinReceiver:
         if V1_PATH in request.url.path:
             translate = zipkin_v1.translate_json
             if content_type == THRIFT:
-                return text(400, "zipkin v1 in thrift is not supported, send JSON")
+                translate = zipkin_thrift.translate_list
         elif content_type == PROTOBUF:
             translate = zipkin.translate_protobuf
         return await self.translating.take(

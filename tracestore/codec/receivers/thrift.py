@@ -115,6 +115,11 @@ class Schema:
         return Field(number, name, LIST, self.read_list, required)
 
 
+def i16(number: int, name: str, *, required: bool = False) -> Field:
+    """Make a field of a 16-bit number."""
+    return Field(number, name, I16, lambda reader: reader.integer(I16), required)
+
+
 def i32(number: int, name: str, *, required: bool = False) -> Field:
     """Make a field of a 32-bit number."""
     return Field(number, name, I32, lambda reader: reader.integer(I32), required)

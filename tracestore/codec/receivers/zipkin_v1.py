@@ -8,6 +8,8 @@ Source: Zipkin API v1; Zipkin, "Converting v1 to v2 spans".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from tracestore.codec.receivers.messages import Body
@@ -67,8 +69,12 @@ def translate_json(body: Body, *, received_ns: int) -> bytes:
         spans = _DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequestError(f"body is no list of zipkin v1 spans: {error}") from error
-    converted = (_convert(span) for span in spans if span is not None)
-    return translate_spans(converted, received_ns=received_ns)
+    return translate_v1_spans((span for span in spans if span is not None), received_ns=received_ns)
+
+
+def translate_v1_spans(spans: Iterable[V1Span], *, received_ns: int) -> bytes:
+    """Turn spans into a request; arguments and errors as for JSON."""
+    return translate_spans(map(_convert, spans), received_ns=received_ns)
 
 
 def _convert(span: V1Span) -> ZipkinSpan:
