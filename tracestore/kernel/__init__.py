@@ -9,12 +9,12 @@ from tracestore.kernel.hashing import hash64
 from tracestore.kernel.limits import SCOPES, TRUNCATED, LimitedRequest, limit_request
 from tracestore.kernel.live_traces import Admission, LiveTraces
 from tracestore.kernel.measure import (
-    Sums,
     count_groups,
     extremes_of_groups,
     extremes_of_runs,
     number_by_first,
     split_runs,
+    sum_exactly,
     sum_groups,
     sum_runs,
 )
@@ -38,7 +38,6 @@ __all__ = [
     "LiveTraces",
     "RequestCheck",
     "SpanBuilder",
-    "Sums",
     "arrange",
     "build_tables",
     "check",
@@ -62,6 +61,7 @@ __all__ = [
     "run_numbers",
     "split_runs",
     "spread_runs",
+    "sum_exactly",
     "sum_groups",
     "sum_runs",
 ]

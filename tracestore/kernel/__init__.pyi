@@ -252,32 +252,27 @@ def mask_siblings(mask: BoolArray, counts: Counts, left: Counts, parent: Counts)
 def parent_rows(counts: Counts, left: Counts, parent: Counts) -> npt.NDArray[np.int32]:
     """Find the row of each span's parent: (N,), -1 where there is none."""
 
-class Sums:
-    """Counts and sums of some groups: each (G,). ``ints`` wrap at 64 bits, ``floats`` do not."""
-
-    @property
-    def counts(self) -> npt.NDArray[np.int64]: ...
-    @property
-    def ints(self) -> npt.NDArray[np.int64]:
-        """Of floats 0."""
-    @property
-    def floats(self) -> npt.NDArray[np.float64]:
-        """Of ints the exact sum, rounded once; of floats added in the order of the rows."""
-
 def sum_runs(
     values: Values, mask: BoolArray | None, group: npt.NDArray[np.int32], groups: int
-) -> Sums:
+) -> Values:
     """Sum the marked values of each group, where the rows of a group lie together.
 
     Args:
         mask: None: all rows.
         group: (N,) of each row, 0 to ``groups`` - 1.
+
+    Returns: (groups,): of ints int64, which wraps; of floats float64, added in order of the rows.
     """
 
 def sum_groups(
     values: Values, mask: BoolArray | None, group: npt.NDArray[np.int32], groups: int
-) -> Sums:
+) -> Values:
     """Sum the marked values of each group; its rows may lie anywhere."""
+
+def sum_exactly(
+    values: Values, mask: BoolArray | None, group: npt.NDArray[np.int32], groups: int
+) -> npt.NDArray[np.float64]:
+    """Sum the marked ints of each group without wrapping: (groups,), rounded once."""
 
 def count_groups(
     mask: BoolArray | None, group: npt.NDArray[np.int32], groups: int

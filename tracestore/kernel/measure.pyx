@@ -19,59 +19,6 @@ ctypedef fused Code:
     int32_t
     int64_t
 
-cdef struct Total:
-    # the halves of ints are summed apart, which loses nothing; floats in the order of the rows
-    int64_t count
-    uint64_t low
-    int64_t high
-    double real
-
-
-TOTAL = np.dtype([("count", "i8"), ("low", "u8"), ("high", "i8"), ("real", "f8")])
-
-
-cdef inline void add(Total* total, Number value, uint8_t is_marked) noexcept nogil:
-    """Add a marked value; no branch, as marks cannot be predicted."""
-    cdef int64_t whole
-    total.count += is_marked
-    if Number is double:
-        total.real += value if is_marked else 0.0
-    else:
-        whole = <int64_t> value & -<int64_t> is_marked
-        total.low += <uint32_t> whole
-        total.high += whole >> 32
-
-
-cdef inline int64_t wrapped(const Total* total) noexcept nogil:
-    return <int64_t> ((<uint64_t> total.high << 32) + total.low)
-
-
-cdef inline double as_double(const Total* total) noexcept nogil:
-    """Round a sum of ints once, if it fits 64 bits."""
-    cdef int64_t high = total.high + <int64_t> (total.low >> 32)
-    if -(<int64_t> 1 << 31) <= high < <int64_t> 1 << 31:
-        return <double> wrapped(total)
-    return <double> high * 4294967296.0 + <double> (total.low & 0xFFFFFFFFu)
-
-
-cdef class Sums:
-    """What is known of each group; ``ints`` wrap, ``floats`` do not."""
-
-    cdef readonly object counts, ints, floats
-    cdef int64_t[::1] out_counts, out_ints
-    cdef double[::1] out_floats
-
-    def __init__(self, Py_ssize_t groups):
-        self.counts, self.ints = np.empty(groups, np.int64), np.empty(groups, np.int64)
-        self.floats = np.empty(groups, np.float64)
-        self.out_counts, self.out_ints, self.out_floats = self.counts, self.ints, self.floats
-
-    cdef void put(self, Py_ssize_t group, const Total* total, bint is_float) noexcept nogil:
-        self.out_counts[group] = total.count
-        self.out_ints[group] = wrapped(total)
-        self.out_floats[group] = total.real if is_float else as_double(total)
-
-
 cdef const uint8_t[::1] marks_of(mask, Py_ssize_t rows):
     """View a mask; none is one byte that nobody looks at."""
     if mask is None:
@@ -93,56 +40,82 @@ cdef int check_groups(const int32_t[::1] group, Py_ssize_t groups, Py_ssize_t ro
 
 
 def sum_runs(const Number[::1] values, mask, const int32_t[::1] group, Py_ssize_t groups):
-    """Sum the marked values of each group, where the rows of a group lie together: ``Sums``.
+    """Sum the marked values of each group, where the rows of a group lie together: (groups,).
 
-    Sums are stored with every row, the last one stays: a loop a group would branch on its length.
+    The sum is stored with every row, the last one stays: a loop a group would branch on its length.
+    """
+    cdef Py_ssize_t rows = values.shape[0], row
+    cdef const uint8_t[::1] marks = marks_of(mask, rows)
+    cdef uint8_t is_all = mask is None
+    cdef Py_ssize_t where = 0 if is_all else -1  # without a mask there is one mark, that of all rows
+    wide, real = np.zeros(groups, np.int64), np.zeros(groups if Number is double else 0, np.float64)
+    cdef int64_t[::1] out_wide = wide
+    cdef double[::1] out_real = real
+    cdef int32_t last = -1
+    cdef int64_t whole = 0
+    cdef double total = 0.0
+    check_groups(group, groups, rows)
+    with nogil:
+        for row in range(rows):
+            if Number is double:
+                total = total if group[row] == last else 0.0
+                total += values[row] if is_all | marks[row & where] else 0.0
+                out_real[group[row]] = total
+            else:
+                whole &= -<int64_t> (group[row] == last)
+                whole += <int64_t> values[row] & -<int64_t> (is_all | marks[row & where])
+                out_wide[group[row]] = whole
+            last = group[row]
+    return real if Number is double else wide
+
+
+def sum_groups(const Number[::1] values, mask, const int32_t[::1] group, Py_ssize_t groups):
+    """Sum the marked values of each group: (groups,), as ``sum_runs`` does."""
+    cdef Py_ssize_t rows = values.shape[0], row
+    cdef const uint8_t[::1] marks = marks_of(mask, rows)
+    cdef uint8_t is_all = mask is None
+    cdef Py_ssize_t where = 0 if is_all else -1
+    wide, real = np.zeros(groups, np.int64), np.zeros(groups if Number is double else 0, np.float64)
+    cdef int64_t[::1] out_wide = wide
+    cdef double[::1] out_real = real
+    check_groups(group, groups, rows)
+    with nogil:
+        for row in range(rows):
+            if Number is double:
+                out_real[group[row]] += values[row] if is_all | marks[row & where] else 0.0
+            else:
+                out_wide[group[row]] += <int64_t> values[row] & -<int64_t> (is_all | marks[row & where])
+    return real if Number is double else wide
+
+
+def sum_exactly(const Code[::1] values, mask, const int32_t[::1] group, Py_ssize_t groups):
+    """Sum the marked ints of each group without wrapping: (groups,) float64, rounded once.
+
+    The halves are summed apart, which loses nothing.
     """
     cdef Py_ssize_t rows = values.shape[0], row, number
     cdef const uint8_t[::1] marks = marks_of(mask, rows)
     cdef uint8_t is_all = mask is None
-    cdef Py_ssize_t where = 0 if is_all else -1  # without a mask there is one mark, that of all rows
-    cdef Sums sums = Sums(groups)
-    cdef Total[::1] totals = np.zeros(groups, TOTAL)
-    cdef Total total
-    cdef int32_t last = -1
-    cdef int64_t same, whole, mark
+    cdef Py_ssize_t where = 0 if is_all else -1
+    cdef uint64_t[::1] low = np.zeros(groups, np.uint64)
+    cdef int64_t[::1] high = np.zeros(groups, np.int64)
+    found = np.empty(groups, np.float64)
+    cdef double[::1] out = found
+    cdef int64_t whole
     check_groups(group, groups, rows)
-    total.count, total.low, total.high, total.real = 0, 0, 0, 0.0
     with nogil:
         for row in range(rows):
-            same = -<int64_t> (group[row] == last)
-            last = group[row]
-            mark = is_all | marks[row & where]
-            total.count = (total.count & same) + mark
-            totals[last].count = total.count
-            if Number is double:
-                total.real = (total.real if same else 0.0) + (values[row] if mark else 0.0)
-                totals[last].real = total.real
+            whole = <int64_t> values[row] & -<int64_t> (is_all | marks[row & where])
+            low[group[row]] += <uint32_t> whole
+            high[group[row]] += whole >> 32
+        for number in range(groups):
+            high[number] += <int64_t> (low[number] >> 32)
+            whole = <int64_t> ((<uint64_t> high[number] << 32) | (low[number] & 0xFFFFFFFFu))
+            if -(<int64_t> 1 << 31) <= high[number] < <int64_t> 1 << 31:
+                out[number] = <double> whole
             else:
-                whole = <int64_t> values[row] & -mark
-                total.low = (total.low & <uint64_t> same) + <uint32_t> whole
-                total.high = (total.high & same) + (whole >> 32)
-                totals[last].low = total.low
-                totals[last].high = total.high
-        for number in range(groups):
-            sums.put(number, &totals[number], Number is double)
-    return sums
-
-
-def sum_groups(const Number[::1] values, mask, const int32_t[::1] group, Py_ssize_t groups):
-    """Sum the marked values of each group: ``Sums``."""
-    cdef Py_ssize_t rows = values.shape[0], row, number
-    cdef const uint8_t[::1] marks = marks_of(mask, rows)
-    cdef bint is_all = mask is None
-    cdef Sums sums = Sums(groups)
-    cdef Total[::1] totals = np.zeros(groups, TOTAL)
-    check_groups(group, groups, rows)
-    with nogil:
-        for row in range(rows):
-            add(&totals[group[row]], values[row], 1 if is_all else marks[row])
-        for number in range(groups):
-            sums.put(number, &totals[number], Number is double)
-    return sums
+                out[number] = <double> high[number] * 4294967296.0 + <double> <uint32_t> low[number]
+    return found
 
 
 def count_groups(mask, const int32_t[::1] group, Py_ssize_t groups):

@@ -17,13 +17,14 @@ import numpy.typing as npt
 
 from traceql.nodes import AggregateFunction
 from traceql.values import ValueType
-from tracestore.kernel import Sums
 from tracestore.query.groups import Groups
 from tracestore.query.masks import BoolArray, Mask, mask_and, mask_or, settle, to_array
 from tracestore.query.parts import NIL, Numbers, Operand
 from tracestore.query.predicates import NUMERIC
 
 Array = npt.NDArray[Any]
+_FLOATS_EXACT = 1 << 53
+"""Ints below this are exact as floats, and so are their quotients once they are cut."""
 
 
 def count_spans(groups: Groups, marked: Mask) -> Operand:
@@ -64,8 +65,16 @@ class _Measured:
     groups: Groups
 
     @cached_property
-    def sums(self) -> Sums:
+    def sums(self) -> Array:
+        """(groups,) int64, which wraps, or float64."""
         return self.groups.sums(self.values, self.marked)
+
+    @property
+    def float_sums(self) -> Array:
+        """(groups,) without wrapping."""
+        if self.type is ValueType.FLOAT:
+            return self.sums
+        return self.groups.exact_sums(self.values, self.marked)
 
     @cached_property
     def counts(self) -> npt.NDArray[np.int64]:
@@ -101,7 +110,7 @@ def _measure(operand: Operand, groups: Groups, marked: Mask) -> list[_Measured]:
 
 def _total(measured: list[_Measured]) -> npt.NDArray[np.int64]:
     """Count the numbers of each group."""
-    return reduce(np.add, [one.sums.counts for one in measured])
+    return reduce(np.add, [one.counts for one in measured])
 
 
 def _only(measured: list[_Measured], kind: ValueType) -> BoolArray:
@@ -110,7 +119,7 @@ def _only(measured: list[_Measured], kind: ValueType) -> BoolArray:
     if [one.type for one in measured] == [kind]:
         found: BoolArray = total > 0
         return found
-    inside = np.asarray(sum(one.sums.counts for one in measured if one.type is kind))
+    inside = np.asarray(sum(one.counts for one in measured if one.type is kind))
     mask: BoolArray = (total > 0) & (inside == total)
     return mask
 
@@ -122,7 +131,7 @@ def _sums(measured: list[_Measured]) -> list[Numbers]:
     for one in measured:
         if one.type is not ValueType.FLOAT:
             only = _only(measured, one.type)
-            parts.append(Numbers(one.type, one.sums.ints, only))
+            parts.append(Numbers(one.type, one.sums, only))
             rest = rest & ~only
     if rest.any():
         parts.append(Numbers(ValueType.FLOAT, _float_sum(measured), rest))
@@ -131,7 +140,7 @@ def _sums(measured: list[_Measured]) -> list[Numbers]:
 
 def _float_sum(measured: list[_Measured]) -> Array:
     with np.errstate(all="ignore"):
-        return reduce(np.add, [one.sums.floats for one in measured])
+        return reduce(np.add, [one.float_sums for one in measured])
 
 
 def _averages(measured: list[_Measured]) -> list[Numbers]:
@@ -145,12 +154,18 @@ def _averages(measured: list[_Measured]) -> list[Numbers]:
         parts.append(Numbers(ValueType.FLOAT, average, rest))
     for one in measured:
         if one.type is ValueType.DURATION:
-            total, many = one.sums.ints, np.maximum(one.sums.counts, 1)
-            mean = total // many
-            if total.min(initial=0) < 0:  # toward zero
-                mean += (total < 0) & (mean * many != total)
-            parts.append(Numbers(ValueType.DURATION, mean, durations))
+            total, many = one.sums, np.maximum(one.counts, 1)
+            parts.append(Numbers(ValueType.DURATION, _divided(total, many), durations))
     return parts
+
+
+def _divided(total: npt.NDArray[np.int64], many: npt.NDArray[np.int64]) -> Array:
+    """Divide by numbers above 0, toward zero; by floats where they are exact, as that is faster."""
+    if total.min(initial=0) > -_FLOATS_EXACT and total.max(initial=0) < _FLOATS_EXACT:
+        return (total / many).astype(np.int64)
+    quotient = total // many
+    quotient += (total < 0) & (quotient * many != total)
+    return quotient
 
 
 def _extremes(measured: list[_Measured], *, is_largest: bool) -> list[Numbers]:

@@ -73,9 +73,13 @@ class Groups:
             return np.zeros(self.count, np.int64)
         return kernel.count_groups(_marks(mask), self.of_span, self.count)
 
-    def sums(self, values: Values, mask: Mask) -> kernel.Sums:
-        """Sum the marked ones of (N,) values group by group."""
+    def sums(self, values: Values, mask: Mask) -> Values:
+        """Sum the marked ones of (N,) values group by group; int64 wraps."""
         return kernel.sum_groups(_dense(values), _marks(mask), self.of_span, self.count)
+
+    def exact_sums(self, values: Values, mask: Mask) -> npt.NDArray[np.float64]:
+        """Sum the marked ones of (N,) ints group by group, without wrapping."""
+        return kernel.sum_exactly(_dense(values), _marks(mask), self.of_span, self.count)
 
     def extremes(self, values: Values, mask: Mask, *, is_largest: bool) -> Values:
         """Find the smallest or largest marked value of each group; arbitrary without one."""
@@ -154,7 +158,7 @@ class TraceGroups(Groups):
             return self.span_count.astype(np.int64) * mask
         return kernel.count_marked(mask, self.span_count)
 
-    def sums(self, values: Values, mask: Mask) -> kernel.Sums:
+    def sums(self, values: Values, mask: Mask) -> Values:
         return kernel.sum_runs(_dense(values), _marks(mask), self.of_span, self.count)
 
     def extremes(self, values: Values, mask: Mask, *, is_largest: bool) -> Values:

@@ -86,11 +86,11 @@ def test_pairs_of_run_and_code_are_numbered_as_they_occur(
 def test_sums_are_exact_as_long_as_they_fit() -> None:
     values = np.array([2**62, 2**62, -1, 2**62, 2**62, -(2**63), -(2**63)], np.int64)
 
-    found = kernel.sum_runs(values, None, np.repeat(np.arange(3, dtype=np.int32), [3, 2, 2]), 3)
+    group = np.repeat(np.arange(3, dtype=np.int32), [3, 2, 2])
 
-    assert found.ints.tolist() == [2**63 - 1, -(2**63), 0]
-    assert found.floats.tolist() == [2.0**63, 2.0**63, -(2.0**64)]
-    assert found.counts.tolist() == [3, 2, 2]
+    for kernel_of in (kernel.sum_runs, kernel.sum_groups):
+        assert kernel_of(values, None, group, 3).tolist() == [2**63 - 1, -(2**63), 0]
+    assert kernel.sum_exactly(values, None, group, 3).tolist() == [2.0**63, 2.0**63, -(2.0**64)]
 
 
 ONE = np.ones(1, np.int32)
@@ -108,6 +108,7 @@ MARK = np.ones(1, np.bool_)
         lambda: kernel.sum_runs(ONE, None, ONE, 1),
         lambda: kernel.extremes_of_runs(ONE, None, -ONE, 1, True),
         lambda: kernel.sum_groups(ONE, None, ONE, 1),
+        lambda: kernel.sum_exactly(ONE, None, ONE, 1),
         lambda: kernel.count_groups(None, -ONE, 1),
         lambda: kernel.extremes_of_groups(ONE, None, ONE, 1, True),
         lambda: kernel.split_runs(ONE, np.array([1]), ONE),

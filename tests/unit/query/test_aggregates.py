@@ -141,3 +141,16 @@ def test_a_sum_of_ints_wraps_and_their_average_does_not() -> None:
     assert value_at(total, 0) == -(2**63)
     assert value_at(average, 0) == 2.0**63
     assert value_at(negative, 0) == -(2.0**63)
+
+
+@pytest.mark.parametrize("total", [7, -7, 2**53 + 1, -(2**60) - 3, 9 * 10**15, -(2**63)])
+@pytest.mark.parametrize("many", [1, 2, 3, 7])
+def test_an_average_of_durations_is_cut_toward_zero(total: int, many: int) -> None:
+    values = Operand(
+        (Numbers(ValueType.DURATION, np.array([total] + [0] * (many - 1)), True),), True
+    )
+
+    found = aggregate(AggregateFunction.AVG, values, groups_of([0] * many, 1), True)
+
+    quotient = abs(total) // many
+    assert found_in(found, 0) == (ValueType.DURATION, quotient if total > 0 else -quotient)
