@@ -104,6 +104,8 @@ def test_a_filter_asks_for_one_event_and_one_link(
         ("event:name", ["link.n = 1 && event.n = nil"], ["a", None, "b", None]),
         ("event:name", ["status = error", 'event:name = "b"'], ["b", None, "b", None]),
         ("event:name", ['event:name = "b" && span.n = 7'], ["a", None, "a", None]),
+        ("event:name", ['event:name = "b"', 'event:name = "a"'], ["b", None, "b", None]),
+        ("event:name", ["event.n = 3", 'event:name = "b"'], ["b", None, "a", None]),
         ("event:name", ["event.n + link.n = 4"], ["a", None, "a", None]),
         ("link.n", ["event.n + link.n = 4"], [None, None, 1, None]),
     ],
