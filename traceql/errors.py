@@ -38,6 +38,8 @@ class QueryError(Exception):
         message: what is wrong, lower case, without position.
         position: offset of the first offending character, -1 if there is none.
         line, column: 1-based, just behind the offending text; 0 if there is no position.
+        expected: what could have stood there instead, in words; the message names it, too.
+        hint: advice, as the nearest word where one was misspelt.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class QueryError(Exception):
         text: str = "",
         at: SourceRange = NOWHERE,
         hint: str = "",
+        expected: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.expected = expected
         self.text = text
         self.at = at
         self.position = at.start
@@ -60,7 +64,9 @@ class QueryError(Exception):
         """Make the same error with line and column in ``text``; an error that has them stays."""
         if self.text or self.at.start < 0:
             return self
-        return type(self)(self.message, text=text, at=self.at, hint=self.hint)
+        located = type(self)(self.message, text=text, at=self.at, hint=self.hint)
+        located.expected = self.expected
+        return located
 
     def explain(self) -> str:
         """Draw the offending line, a caret below the offending text, and the advice."""

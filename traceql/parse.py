@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def parse(text: str) -> Query:
     except ParseError as error:
         raise error.locate(text) from error
     except UnexpectedInput as error:
-        raise explain_unexpected(text, error) from error
+        raise explain_unexpected(text, error, _accepted_behind) from error
     except LarkError as error:
         raise ParseError(str(error), text=text, at=SourceRange(0, len(text))) from error
     assert isinstance(query, Query)
@@ -84,7 +85,7 @@ def parse_field(text: str) -> Field:
     try:
         tokens = list(scan(text))
     except UnexpectedInput as error:
-        raise explain_unexpected(text, error) from error
+        raise explain_unexpected(text, error, lambda _: NAMES) from error
     if len(tokens) == 1 and tokens[0].type in NAMES:
         try:
             return reference_node(tokens[0]).field
@@ -93,6 +94,16 @@ def parse_field(text: str) -> Field:
     at = SourceRange(0, len(text))
     hint = did_you_mean(text, [*UNSCOPED_INTRINSICS, *SCOPED_INTRINSICS])
     raise ParseError("expected the name of an attribute or intrinsic", text=text, at=at, hint=hint)
+
+
+def _accepted_behind(text: str) -> AbstractSet[str]:
+    """Tell which tokens can follow the begin of a query; none if it is wrong itself."""
+    parser = _parser().parse_interactive(text)
+    try:
+        parser.exhaust_lexer()
+    except (ParseError, LarkError):
+        return frozenset()
+    return frozenset(parser.accepts())
 
 
 def _check_text(text: str) -> None:

@@ -5,6 +5,7 @@ Source: TraceQL reference, "on the wire".
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
 from lark import Token, UnexpectedInput, UnexpectedToken
@@ -43,35 +44,48 @@ _COVERED: dict[str, frozenset[str]] = {
 """Tokens that need no mention of their own once the group is mentioned."""
 
 
-def explain_unexpected(text: str, error: UnexpectedInput) -> ParseError:
-    """Turn an error of the lexer or parser into ours."""
+def explain_unexpected(
+    text: str, error: UnexpectedInput, accepted_behind: Callable[[str], AbstractSet[str]]
+) -> ParseError:
+    """Turn an error of the lexer or parser into ours.
+
+    Args:
+        accepted_behind: tells which tokens can follow a begin of the text.
+    """
     if isinstance(error, UnexpectedToken):
         return _unexpected_token(text, error)
     position = error.pos_in_stream or 0
-    return _unexpected_character(text, position)
+    return _unexpected_character(text, position, accepted_behind)
 
 
 def _unexpected_token(text: str, error: UnexpectedToken) -> ParseError:
     token = error.token
     accepted: AbstractSet[str] = error.accepts or frozenset(error.expected)
+    expected = _expected(accepted)
     if token.type == "$END":
         at = SourceRange(len(text), len(text))
-        return ParseError(f"unexpected end of query{_expected(accepted)}", text=text, at=at)
+        message = f"unexpected end of query{_listed(expected)}"
+        return ParseError(message, text=text, at=at, expected=expected)
     assert isinstance(token, Token)
     start = token.start_pos or 0
     at = SourceRange(start, start + len(token))
     shown = token if len(token) <= 40 else f"{token[:40]}…"
-    message = f"unexpected {shown}{_expected(accepted)}"
-    return ParseError(message, text=text, at=at, hint=advise(text, token, at, accepted))
+    message = f"unexpected {shown}{_listed(expected)}"
+    hint = advise(text, token, at, accepted)
+    return ParseError(message, text=text, at=at, hint=hint, expected=expected)
 
 
-def _expected(accepted: AbstractSet[str]) -> str:
+def _expected(accepted: AbstractSet[str]) -> tuple[str, ...]:
     names: list[str] = []
     covered: set[str] = set()
     for tokens, name in _GROUPS:
         if tokens <= accepted and not tokens <= covered:
             names.append(name)
             covered |= tokens | _COVERED.get(name, frozenset())
+    return tuple(names)
+
+
+def _listed(names: tuple[str, ...]) -> str:
     if not names:
         return ""
     if len(names) == 1:
@@ -79,7 +93,9 @@ def _expected(accepted: AbstractSet[str]) -> str:
     return f", expected {', '.join(names[:-1])} or {names[-1]}"
 
 
-def _unexpected_character(text: str, position: int) -> ParseError:
+def _unexpected_character(
+    text: str, position: int, accepted_behind: Callable[[str], AbstractSet[str]]
+) -> ParseError:
     char = text[position]
     at = SourceRange(position, position + 1)
     if char in '"`':
@@ -90,9 +106,9 @@ def _unexpected_character(text: str, position: int) -> ParseError:
         ".": "a name must follow the dot directly",
         "&": "did you mean &&?",
     }
-    if text[position : position + 2] == "/*":
-        return ParseError("unterminated comment", text=text, at=at)
-    return ParseError(f"unexpected character {char!r}", text=text, at=at, hint=hints.get(char, ""))
+    expected = _expected(accepted_behind(text[:position]))
+    message = f"unexpected character {char!r}{_listed(expected)}"
+    return ParseError(message, text=text, at=at, hint=hints.get(char, ""), expected=expected)
 
 
 def _line_end(text: str, position: int) -> int:

@@ -72,6 +72,28 @@ def test_advice_is_given(text: str, advice: str) -> None:
     assert advice in _refusal(text).explain()
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{ .a = }", ("a value",)),
+        ("{ .a = 'x' }", ("a value",)),
+        ("{ .a & .b }", ("an operator", "}")),
+        ("{} | select(1)", ("an attribute",)),
+        ("{} | rate() by(.a", (")", ",")),
+        ("{", ("a value", "}")),
+        ("{ span.a = ; }", ("a value",)),
+        ("{} | #", ("a pipeline stage",)),
+    ],
+)
+def test_an_error_tells_what_was_expected(text: str, expected: tuple[str, ...]) -> None:
+    error = _refusal(text)
+
+    assert error.expected == expected
+    assert f"expected {' or '.join(expected)}" in error.message
+    assert error.line == 1
+    assert error.column > 1
+
+
 @pytest.mark.parametrize("text", ["{} with(rate=1)", "{ .a in (1, 2) }", "{ .a like `x` }"])
 def test_no_advice_is_better_than_a_bad_one(text: str) -> None:
     assert "did you mean" not in _refusal(text).explain()
