@@ -6,7 +6,7 @@ A long run: ``pytest --hypothesis-profile=long tests/properties/test_search_agre
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, note, settings
@@ -15,7 +15,6 @@ from support.naive_parser import parse_search
 from support.naive_pipelines import SeveralSpansetsError
 from support.naive_results import search as naive_search
 from support.naive_spans import read_traces
-from support.naive_tables import naive_tables
 from support.otlp import EPOCH_NS
 from support.query import run_search
 from support.search_cases import Placed, place_spans, placed_spans, request_for
@@ -26,20 +25,13 @@ from support.search_queries import (
     filter_queries,
     queries,
 )
-from support.written_blocks import write_block
+from support.source_makers import Maker, kernel_tables, makers
 
 import traceql
 from traceql import nodes
 from tracestore.errors import InvalidRequestError
-from tracestore.kernel import build_tables
 from tracestore.model.results import TraceSummary
 from tracestore.model.times import MILLISECOND_NS, TimeRange
-from tracestore.query.block_source import BlockSource
-from tracestore.query.source import SpanSource
-from tracestore.query.tables_source import TablesSource
-from tracestore.settings.tree import BlockSettings
-from tracestore.storage.block.cache import BlockCache
-from tracestore.storage.objects.memory import MemoryObjectStore
 
 SLOW = settings(
     deadline=None,
@@ -49,34 +41,6 @@ SLOW = settings(
 pytestmark = pytest.mark.timeout(7200)
 chunk_sizes = st.sampled_from([1, 3, 1000])
 columns_max = st.sampled_from([0, 1, 512])
-
-
-def oracle_tables(request: bytes, id: str, chunk: int, columns: int) -> SpanSource:
-    """Make a source of the tables as the oracle makes them."""
-    tables = naive_tables([request], attribute_columns_max=columns)
-    return TablesSource(tables, id, spans_per_chunk=chunk)
-
-
-def kernel_tables(request: bytes, id: str, chunk: int, columns: int) -> SpanSource:
-    """Make a source of the tables as the kernel makes them."""
-    tables = build_tables([request], attribute_columns_max=columns)
-    return TablesSource(tables, id, spans_per_chunk=chunk)
-
-
-def written_block(request: bytes, id: str, chunk: int, columns: int) -> SpanSource:
-    """Make a block, with its filters and statistics, as a source."""
-    tables = build_tables([request], attribute_columns_max=columns)
-    if tables.spans.num_rows == 0:
-        return TablesSource(tables, id)
-    store = MemoryObjectStore()
-    settings = BlockSettings(row_group_spans=chunk)
-    block = f"0190b6f0-0000-7000-8000-00000000000{id}"
-    meta = write_block(store, tables, settings=settings, block=block)
-    return BlockSource(store, meta, BlockCache(1 << 20))
-
-
-Maker = Callable[[bytes, str, int, int], SpanSource]
-makers: st.SearchStrategy[Maker] = st.sampled_from([oracle_tables, kernel_tables, written_block])
 
 
 def pipeline_of(text: str) -> nodes.Pipeline:

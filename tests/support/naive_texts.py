@@ -117,17 +117,17 @@ def shown(value: Value) -> str | int | float | bool | tuple[str | int | float | 
         case "list":
             return tuple(element.value for element in value.value)
         case "duration":
-            return _duration(value.value)
+            return duration_text(value.value)
         case "nil":
             return "nil"
     plain: str | int | float | bool = value.value
     return plain
 
 
-def _duration(ns: int) -> str:
+def duration_text(ns: int) -> str:
     """Write a duration as Go does: ``1m0.5s``, but ``500ms``."""
     if ns < 0:
-        return "-" + _duration(-ns)
+        return "-" + duration_text(-ns)
     if ns < 10**9:
         unit, size = next(each for each in SMALL_UNITS if ns >= each[1] or each[1] == 1)
         return f"{_decimal(ns, size)}{unit}" if ns else "0s"

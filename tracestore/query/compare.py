@@ -159,8 +159,6 @@ class _Made:
 
 
 def _shown(top: Top) -> AttributeValue:
-    if top.type is ValueType.NIL:
-        return NIL_TEXT
     if top.type in (ValueType.STATUS, ValueType.KIND):
         return number_value(top.type, int(top.value))
     if top.type is ValueType.BOOLEAN:
@@ -248,10 +246,10 @@ class _Bound:
 
 
 def count_nil(owner: CompareSeries, name: str, rows: Weighted) -> None:
-    """Count spans whose attribute has no value that could be shown."""
+    """Count spans whose attribute has no value that could be shown: as the text is."""
     if len(rows.slot):
         cells, counts = rows.cells(np.zeros(len(rows.slot), np.int64))
-        owner.counts(name, ValueType.NIL).add_counted(pa.array([NIL_TEXT]), cells, counts)
+        owner.counts(name, ValueType.STRING).add_counted(pa.array([NIL_TEXT]), cells, counts)
 
 
 def _at_rows(rows: Weighted, wanted: Rows, total: int) -> Weighted:

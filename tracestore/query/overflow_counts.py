@@ -30,7 +30,6 @@ Rows = npt.NDArray[np.int64]
 NIL_TEXT = "nil"
 _ARROW = {
     ValueType.STRING: pa.string(),
-    ValueType.NIL: pa.string(),
     ValueType.INT: pa.int64(),
     ValueType.FLOAT: pa.float64(),
     ValueType.BOOLEAN: pa.int64(),
@@ -124,7 +123,7 @@ def _codes(column: pa.Array, chosen: Rows) -> tuple[Rows, Sequence[Any]]:
 
 def _parsed(kind: str, text: str | None) -> tuple[ValueType, Any]:
     """Read a value; an array of one is its element, what has no value of its own is nil."""
-    nil = ValueType.NIL, NIL_TEXT
+    nil = ValueType.STRING, NIL_TEXT
     known = set(SCALAR_TYPES) | set(ELEMENT_TYPES)
     if text is None or kind not in known:
         return nil
