@@ -14,6 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tracestore.codec.search_json import (
     Json,
@@ -31,14 +33,14 @@ PART_POINTS = 16384
 """Samples of a series that come in one piece; some 300 KB."""
 
 _PARTIAL = 1
+SAMPLES_AT_A_TIME = 1 << 18
+"""How many samples are written together; bounds the memory of it."""
 _EXACT_MAX = 1 << 53
 
 
 def render_range_json(result: MetricsResult) -> bytes:
     """Write ``QueryRangeResponse`` as JSON."""
-    times = _times_ms(result.grid)
-    samples = _Samples(times, _sample_json)
-    series = ",".join(_series_json(one, samples) for one in result.series)
+    series = ",".join(_written_series(result))
     return f'{{"series":[{series}]{_rest_json(result)}}}'.encode()
 
 
@@ -117,6 +119,77 @@ def _times_ms(grid: Grid) -> list[int]:
     return [grid.time_ns(point) // MILLISECOND_NS for point in range(grid.count)]
 
 
+def _written_series(result: MetricsResult) -> Iterator[str]:
+    """Write series, some at a time: what is alike is written once, and put together by Arrow."""
+    points = result.grid.count
+    prefixes = pa.array([_time_json(time_ms) for time_ms in _times_ms(result.grid)], pa.string())
+    at_a_time = max(1, SAMPLES_AT_A_TIME // points)
+    for begin in range(0, len(result.series), at_a_time):
+        some = result.series[begin : begin + at_a_time]
+        written = _samples_json(some, points, prefixes)
+        for series, samples in zip(some, written, strict=True):
+            body = f'{{"labels":{_dump(attributes_json(series.labels))},"samples":[{samples}]'
+            if series.exemplars:
+                exemplars = [_exemplar_json(one) for one in series.exemplars]
+                body += f',"exemplars":{_dump(exemplars)}'
+            yield body + "}"
+
+
+def _samples_json(some: Sequence[Series], points: int, prefixes: pa.Array) -> list[str]:
+    """Write the samples of each series, without brackets."""
+    dense = np.concatenate([series.dense(points) for series in some])
+    places = np.flatnonzero(~np.isnan(dense))
+    distinct, number = np.unique(dense[places], return_inverse=True)
+    values = pa.array([_value_json(value) for value in distinct.tolist()], pa.string())
+    samples = pc.binary_join_element_wise(
+        prefixes.take(pa.array(places % points)), values.take(pa.array(number)), ""
+    )
+    begins = np.searchsorted(places, np.arange(len(some) + 1) * points)
+    lists = pa.ListArray.from_arrays(pa.array(begins, pa.int32()), samples)
+    joined: list[str] = pc.binary_join(lists, ",").to_pylist()
+    return joined
+
+
+def _time_json(time_ms: int) -> str:
+    return f'{{"timestampMs":"{time_ms}"'
+
+
+def _value_json(value: float) -> str:
+    if value == 0:
+        return "}"
+    if value.is_integer() and abs(value) < _EXACT_MAX:
+        return f',"value":{int(value)}}}'
+    if math.isfinite(value):
+        return f',"value":{value!r}}}'
+    return f',"value":"{double_json(value)}"}}'
+
+
+def _exemplar_json(exemplar: Exemplar) -> Json:
+    body: Json = {"labels": attributes_json(exemplar.labels)}
+    if exemplar.value:
+        body["value"] = _number_json(exemplar.value)
+    body["timestampMs"] = str(exemplar.time_ns // MILLISECOND_NS)
+    return body
+
+
+def _number_json(value: float) -> int | float | str:
+    """Write whole numbers as Go does, without a fraction."""
+    if value.is_integer() and abs(value) < _EXACT_MAX:
+        return int(value)
+    return double_json(value)
+
+
+def _rest_json(result: MetricsResult) -> str:
+    rest: Json = {"metrics": stats_json(result.stats)}
+    if result.is_partial:
+        rest |= {"status": "PARTIAL", "message": result.message}
+    return "," + _dump(rest)[1:-1]
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
 class _Samples:
     """Writes the samples of series; those of the fill, which most are, once for all series."""
 
@@ -144,48 +217,6 @@ class _Samples:
         if fill not in self._filled:
             self._filled[fill] = [self._write(time_ms, fill) for time_ms in self._times_ms]
         return self._filled[fill]
-
-
-def _series_json(series: Series, samples: _Samples) -> str:
-    body = f'{{"labels":{_dump(attributes_json(series.labels))}'
-    body += f',"samples":[{",".join(samples.of(series))}]'
-    if series.exemplars:
-        body += f',"exemplars":{_dump([_exemplar_json(one) for one in series.exemplars])}'
-    return body + "}"
-
-
-def _sample_json(time_ms: int, value: float) -> str:
-    time = f'"timestampMs":"{time_ms}"' if time_ms else ""
-    if value == 0:
-        return f"{{{time}}}"
-    separator = "," if time else ""
-    return f'{{{time}{separator}"value":{_dump(_number_json(value))}}}'
-
-
-def _exemplar_json(exemplar: Exemplar) -> Json:
-    body: Json = {"labels": attributes_json(exemplar.labels)}
-    if exemplar.value:
-        body["value"] = _number_json(exemplar.value)
-    body["timestampMs"] = str(exemplar.time_ns // MILLISECOND_NS)
-    return body
-
-
-def _number_json(value: float) -> int | float | str:
-    """Write whole numbers as Go does, without a fraction."""
-    if value.is_integer() and abs(value) < _EXACT_MAX:
-        return int(value)
-    return double_json(value)
-
-
-def _rest_json(result: MetricsResult) -> str:
-    rest: Json = {"metrics": stats_json(result.stats)}
-    if result.is_partial:
-        rest |= {"status": "PARTIAL", "message": result.message}
-    return "," + _dump(rest)[1:-1]
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _encode_series(series: Series, samples: _Samples) -> bytes:

@@ -27,6 +27,13 @@ from tracestore.kernel.relations import (
     parent_rows,
 )
 from tracestore.kernel.runs import count_marked, marked_runs, or_zero, run_numbers, spread_runs
+from tracestore.kernel.tally import (
+    cell_keys,
+    power_buckets,
+    tally,
+    tally_extremes,
+    tally_sums,
+)
 
 __all__ = [
     "SCOPES",
@@ -40,6 +47,7 @@ __all__ = [
     "SpanBuilder",
     "arrange",
     "build_tables",
+    "cell_keys",
     "check",
     "compact_codes",
     "count_groups",
@@ -58,10 +66,14 @@ __all__ = [
     "number_by_first",
     "or_zero",
     "parent_rows",
+    "power_buckets",
     "run_numbers",
     "split_runs",
     "spread_runs",
     "sum_exactly",
     "sum_groups",
     "sum_runs",
+    "tally",
+    "tally_extremes",
+    "tally_sums",
 ]

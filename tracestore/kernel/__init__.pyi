@@ -327,3 +327,42 @@ def number_by_first(
 
     Returns: (M,) numbers without gaps, and where each number occurs first.
     """
+
+def tally(keys: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
+    """Count how often each number below ``size`` occurs: (size,)."""
+
+def tally_sums(
+    keys: npt.NDArray[np.int64], values: npt.NDArray[np.float64], size: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Count each number, and sum the values beside it: (size,) each."""
+
+def tally_extremes(
+    keys: npt.NDArray[np.int64], values: npt.NDArray[np.float64], size: int, largest: bool
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Count each number, and find the smallest or largest value beside it: (size,) each."""
+
+def power_buckets(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Find the exponent of the smallest power of two not below each value; 0 for values below 2."""
+
+def cell_keys(
+    start_ns: npt.NDArray[np.uint64],
+    grid: tuple[int, int, int],
+    *,
+    rows: npt.NDArray[np.int64] | None = None,
+    numbers: npt.NDArray[np.int64] | None = None,
+    codes: npt.NDArray[np.int64] | None = None,
+    index: npt.NDArray[np.int32] | None = None,
+    buckets: npt.NDArray[np.int64] | None = None,
+    width: int = 1,
+) -> npt.NDArray[np.int64]:
+    """Number the cells of spans: (number * width + bucket) * points + point.
+
+    Args:
+        start_ns: (N,) start of each span of a chunk.
+        grid: origin, step (both ns) and points; every span taken begins inside.
+        rows: (M,) the spans that are taken; None: all.
+        numbers: (M,) a number of each.
+        codes: or else the number of each row of a small table,
+        index: and (N,) the row of that table for each span.
+        buckets: (M,) below ``width``.
+    """

@@ -5,8 +5,6 @@ Source: TraceQL reference, 6.5.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -14,22 +12,6 @@ Floats = npt.NDArray[np.float64]
 Keys = npt.NDArray[np.int64]
 BUCKETS = 64
 """Bucket b holds what is larger than 2^(b-1) and not larger than 2^b; b is 1 to 63."""
-SMALLEST = 2
-"""Smaller values are not counted."""
-
-
-def bucket_of(values: npt.NDArray[np.signedinteger[Any]]) -> Keys:
-    """Find the bucket of each value: the exponent of the smallest power of two not below it.
-
-    Args:
-        values: (M,) each at least 2.
-    """
-    below = values.astype(np.int64) - 1
-    # the bits below the top one are cleared where rounding to a float could carry into it
-    below &= ~(below >> 1)
-    # exponent of the float, biased by 1023: the number of bits of the integer
-    exponents: Keys = (below.astype(np.float64).view(np.int64) >> 52) - 1022
-    return exponents
 
 
 def bounds(buckets: Keys, scale: float) -> Floats:

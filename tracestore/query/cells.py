@@ -14,9 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tracestore.errors import LimitExceededError
+from tracestore.kernel import tally, tally_extremes, tally_sums
 
 Array = npt.NDArray[Any]
 Keys = npt.NDArray[np.int64]
+DENSE_MAX = 1 << 20
+"""Keys below it have a place of their own as long as there is none beyond."""
+_NEUTRAL: dict[Any, float] = {np.add: 0.0, np.minimum: np.inf, np.maximum: -np.inf}
 _DENSE_FACTOR = 8
 """Numbers are counted instead of sorted if they are at most so many times as many as rows."""
 
@@ -41,12 +45,17 @@ class CellBudget:
             )
 
 
-def dense_size(keys: Keys, rows: int | None = None) -> int | None:
+def dense_size(keys: Keys) -> int | None:
     """Find how many numbers to count over, or None if they lie too far apart for that."""
     if len(keys) == 0:
         return 1
     size = int(keys.max()) + 1
-    return size if size <= _DENSE_FACTOR * (rows or len(keys)) + 1024 else None
+    return size if is_dense(size, len(keys)) else None
+
+
+def is_dense(size: int, rows: int) -> bool:
+    """Tell whether so many numbers are few enough for so many rows to count over them."""
+    return size <= _DENSE_FACTOR * rows + 1024
 
 
 def closer(keys: Keys) -> tuple[Keys, Keys]:
@@ -77,44 +86,71 @@ def count_cells(keys: Keys) -> tuple[Keys, Array]:
     if size is None:
         distinct, counts = np.unique(keys, return_counts=True)
         return distinct, counts.astype(np.float64)
-    counts = np.bincount(keys, minlength=size)
-    distinct = np.flatnonzero(counts)
-    return distinct, counts[distinct].astype(np.float64)
+    return _occurring(tally(keys, size))
 
 
-def reduce_cells(keys: Keys, values: Array, reduction: np.ufunc) -> tuple[Keys, Array]:
-    """Reduce the values of each key: keys, ascending, and what comes of each.
+def sum_cells(keys: Keys, values: Array) -> tuple[Keys, Array, Array]:
+    """Sum the (M,) float64 values of each key: keys, ascending, counts, sums."""
+    size, keys, distinct = _dense(keys)
+    counts, sums = tally_sums(keys, values, size)
+    found, told = _occurring(counts)
+    return _named(found, distinct), told, sums[found]
 
-    Args:
-        values: (M,) float64.
-        reduction: ``np.add``, ``np.minimum`` or ``np.maximum``.
-    """
-    numbers, distinct = closer(keys)
-    if reduction is np.add:
-        return distinct, np.bincount(numbers, values, minlength=len(distinct))
-    start = np.inf if reduction is np.minimum else -np.inf
-    found = np.full(len(distinct), start)
-    reduction.at(found, numbers, values)
-    return distinct, found
+
+def extreme_cells(keys: Keys, values: Array, *, largest: bool) -> tuple[Keys, Array]:
+    """Find the smallest or largest of the (M,) float64 values of each key, ascending."""
+    size, keys, distinct = _dense(keys)
+    counts, extremes = tally_extremes(keys, values, size, largest)
+    found = np.flatnonzero(counts)
+    return _named(found, distinct), extremes[found]
+
+
+def _dense(keys: Keys) -> tuple[int, Keys, Keys | None]:
+    """Number keys anew if they lie too far apart: how many, the keys, what each stands for."""
+    size = dense_size(keys)
+    if size is not None:
+        return size, keys, None
+    distinct, numbers = np.unique(keys, return_inverse=True)
+    return len(distinct), numbers.astype(np.int64, copy=False), distinct
+
+
+def _named(numbers: Keys, distinct: Keys | None) -> Keys:
+    return numbers if distinct is None else distinct[numbers]
+
+
+def _occurring(counts: npt.NDArray[np.int64]) -> tuple[Keys, Array]:
+    found = np.flatnonzero(counts)
+    return found, counts[found].astype(np.float64)
 
 
 class CellStore:
-    """What is known of each cell: one or more numbers, each reduced in its own way."""
+    """What is known of each cell: one or more numbers, each reduced in its own way.
+
+    Dense as long as all keys are small, since then nothing has to be sorted; sparse beyond.
+    """
 
     def __init__(self, reductions: Sequence[np.ufunc], budget: CellBudget) -> None:
         self._reductions = reductions
         self._budget = budget
+        self._dense: _DenseCells | None = _DenseCells(reductions)
         self._settled: tuple[Keys, list[Array]] = (
             np.empty(0, np.int64),
             [np.empty(0) for _ in reductions],
         )
         self._added: list[tuple[Keys, Sequence[Array]]] = []
         self._pending = 0
+        self._told = 0
 
     def add(self, keys: Keys, columns: Sequence[Array]) -> None:
-        """Add cells, distinct among themselves. Raises: LimitExceededError."""
+        """Add cells, in any order. Raises: LimitExceededError."""
         if len(keys) == 0:
             return
+        if self._dense is not None:
+            if int(keys.max()) < DENSE_MAX:
+                self._dense.add(keys, columns)
+                return
+            self._settled = self._dense.cells()
+            self._dense = None
         self._added.append((keys, columns))
         self._pending += len(keys)
         if self._pending > len(self._settled[0]) + 65536:
@@ -122,8 +158,10 @@ class CellStore:
 
     def settle(self) -> tuple[Keys, list[Array]]:
         """Merge what was added: keys, ascending, and the numbers of each."""
+        if self._dense is not None:
+            return self._tell(self._dense.cells())
         if not self._added:
-            return self._settled
+            return self._tell(self._settled)
         parts = [self._settled, *self._added]
         keys = np.concatenate([part[0] for part in parts])
         order = np.argsort(keys, kind="stable")
@@ -133,8 +171,43 @@ class CellStore:
             reduction.reduceat(np.concatenate([part[1][place] for part in parts])[order], starts)
             for place, reduction in enumerate(self._reductions)
         ]
-        before = len(self._settled[0])
         self._settled = keys[starts], columns
         self._added, self._pending = [], 0
-        self._budget.change(len(starts) - before)
-        return self._settled
+        return self._tell(self._settled)
+
+    def _tell(self, settled: tuple[Keys, list[Array]]) -> tuple[Keys, list[Array]]:
+        self._budget.change(len(settled[0]) - self._told)
+        self._told = len(settled[0])
+        return settled
+
+
+class _DenseCells:
+    """Cells whose keys are small: a place for each key."""
+
+    def __init__(self, reductions: Sequence[np.ufunc]) -> None:
+        self._reductions = reductions
+        self._present = np.empty(0, np.bool_)
+        self._columns = [np.empty(0) for _ in reductions]
+
+    def add(self, keys: Keys, columns: Sequence[Array]) -> None:
+        """Add cells, in any order."""
+        self._grow(int(keys.max()) + 1)
+        self._present[keys] = True
+        for reduction, own, column in zip(self._reductions, self._columns, columns, strict=True):
+            reduction.at(own, keys, column)
+
+    def _grow(self, size: int) -> None:
+        old = len(self._present)
+        if size <= old:
+            return
+        size = max(size, min(2 * old, DENSE_MAX))
+        self._present = np.concatenate([self._present, np.zeros(size - old, np.bool_)])
+        self._columns = [
+            np.concatenate([own, np.full(size - old, _NEUTRAL[reduction])])
+            for reduction, own in zip(self._reductions, self._columns, strict=True)
+        ]
+
+    def cells(self) -> tuple[Keys, list[Array]]:
+        """Get the keys that occur, ascending, and the numbers of each."""
+        keys = np.flatnonzero(self._present)
+        return keys, [own[keys] for own in self._columns]

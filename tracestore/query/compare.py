@@ -191,7 +191,7 @@ class _Bound:
     def add(self, spans: CountedSpans) -> None:
         scan, points = spans.scan, spans.grid.count
         group = self._groups(spans)
-        slot = group * points + spans.points
+        slot = group * points + spans.points(None)
         size = self._owner.size
         for domain, columns in self._columns.items():
             rows = Weighted(size=size, slot=slot)
@@ -207,9 +207,16 @@ class _Bound:
                 total = len(spans) if domain == Domain.SPAN else scan.rows(domain)
                 self._count(column.name, operand, rows, total)
         count_overflow(self._owner, self._binder, spans, slot)
-        series = np.arange(len(GROUPS))
+        both = np.arange(len(GROUPS))
         self._picker.offer(
-            Offer(spans=spans, places=None, group=group, series=series, value=_of_sample)
+            Offer(
+                spans=spans,
+                places=None,
+                numbers=group.take,
+                occurring=both,
+                series=both,
+                values=None,
+            )
         )
 
     def _groups(self, spans: CountedSpans) -> Rows:
@@ -221,7 +228,7 @@ class _Bound:
         if node.end_ns:
             # offsets are counted from the nanosecond behind the origin
             origin_ns = spans.grid.origin_ns
-            start_ns = spans.offsets.astype(np.int64) + (origin_ns + 1)
+            start_ns = spans.offsets(None).astype(np.int64) + (origin_ns + 1)
             selected = selected & (start_ns > node.start_ns) & (start_ns <= node.end_ns)
         return selected.astype(np.int64)
 
@@ -273,7 +280,3 @@ def _columns(binder: Binder) -> Iterator[tuple[str, Expression]]:
             if field != SERVICE_NAME:
                 yield field.text, binder.attribute(scope, key)
     yield SERVICE_NAME.text, binder.field(SERVICE_NAME)
-
-
-def _of_sample(_: int) -> float:
-    return float("nan")

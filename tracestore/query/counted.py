@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tracestore.kernel import cell_keys
 from tracestore.model.series import Grid
 from tracestore.query.columns import numbers
 from tracestore.query.masks import Mask, mask_and, settle
@@ -29,17 +31,26 @@ class Timeline:
         self.grid = grid
 
     @cached_property
-    def offsets(self) -> npt.NDArray[np.uint64]:
-        """(N,) start of each span, less the first nanosecond of the grid; wraps if it is before."""
-        start_ns = numbers(self.scan.column(Domain.SPAN, "start_time")).view(np.uint64)
+    def start_ns(self) -> npt.NDArray[np.uint64]:
+        """(N,) start of each span."""
+        return numbers(self.scan.column(Domain.SPAN, "start_time")).view(np.uint64)
+
+    def offsets(self, rows: Rows | None) -> npt.NDArray[np.uint64]:
+        """Get nanoseconds since the first one of the grid; wraps if that is later."""
+        start_ns = self.start_ns if rows is None else self.start_ns.take(rows)
         with np.errstate(over="ignore"):
             return start_ns - np.uint64((self.grid.origin_ns + 1) % _WRAP)
 
     @cached_property
     def inside(self) -> Mask:
         """The spans that begin inside the grid."""
+        if len(self.start_ns) == 0:
+            return False
+        first, last = int(self.start_ns.min()), int(self.start_ns.max())
+        if self.grid.origin_ns < first and last <= self.grid.end_ns:
+            return True  # no array is made
         length = self.grid.count * self.grid.step_ns
-        return settle(self.offsets < np.uint64(min(length, _WRAP - 1)))
+        return settle(self.offsets(None) < np.uint64(min(length, _WRAP - 1)))
 
     def counted(self, marked: Mask) -> CountedSpans | None:
         """Take the marked spans that begin inside; None if there are none."""
@@ -71,27 +82,25 @@ class CountedSpans:
     def __len__(self) -> int:
         return self.scan.chunk.spans if self.rows is None else len(self.rows)
 
-    @cached_property
-    def offsets(self) -> npt.NDArray[np.uint64]:
-        """(M,) nanoseconds since the grid began, less one."""
-        found = self.timeline.offsets
-        return found if self.rows is None else found.take(self.rows)
+    def rows_at(self, places: Rows | None) -> Rows | None:
+        """Get the rows in the chunk of some of them; None: of all, which are all rows."""
+        if places is None:
+            return self.rows
+        return places if self.rows is None else self.rows.take(places)
 
-    @cached_property
-    def points(self) -> Rows:
-        """(M,) the interval of each."""
-        if self.grid.count == 1:
-            return np.zeros(len(self), np.int64)
-        return (self.offsets // np.uint64(self.grid.step_ns)).view(np.int64)
+    def offsets(self, places: Rows | None) -> npt.NDArray[np.uint64]:
+        """Get nanoseconds since the first one of the grid, of some of them; None: of all."""
+        return self.timeline.offsets(self.rows_at(places))
 
-    def at(self, places: Rows | None) -> Rows:
+    def points(self, places: Rows | None) -> Rows:
         """Get the interval of some of them; None: of all."""
-        return self.points if places is None else self.points.take(places)
+        return (self.offsets(places) // np.uint64(self.grid.step_ns)).view(np.int64)
+
+    def keys(self, places: Rows | None, **numbers: Any) -> Rows:
+        """Number the cells of some of them; None: of all (``kernel.cell_keys``)."""
+        grid = self.grid.origin_ns, self.grid.step_ns, self.grid.count
+        return cell_keys(self.timeline.start_ns, grid, rows=self.rows_at(places), **numbers)
 
     def spread(self, operand: Operand) -> Operand:
         """Take the values that an operand over the spans of the chunk has for these."""
         return operand if self.rows is None else operand.spread(self.rows)
-
-    def row(self, place: int) -> int:
-        """Get the row of one of them in the chunk."""
-        return place if self.rows is None else int(self.rows[place])

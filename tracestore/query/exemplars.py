@@ -8,7 +8,7 @@ Source: TraceQL reference, 6.10; wire contract, 10.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,13 +23,19 @@ from tracestore.query.counted import CountedSpans
 from tracestore.query.expressions import Expression
 from tracestore.query.numbering import number_by_first
 from tracestore.query.parts import Domain
-from tracestore.query.shown_traces import ShownTraces
+from tracestore.query.scan import ChunkScan
 from tracestore.query.spansets import value_at
 
 PER_PART = 2
 """Exemplars in each part of the range."""
-_CANDIDATES_FACTOR = 4
-"""So many times as many spans as are shown are looked at, so that rare series have a chance."""
+_SPARE = 4
+"""Beyond those that are shown, one in so many is chosen, so that rare series have a chance."""
+_NOT_SHOWN = (Intrinsic.TRACE_ID, Intrinsic.PARENT, Intrinsic.ANY)
+"""The trace is shown anyway; the others have no value."""
+LOOKED_AT = 4096
+"""Spans of a chunk that are looked at, evenly spread."""
+FRESH_MAX = 16
+"""Series of a chunk that are looked for although none of their spans was looked at."""
 Rows = npt.NDArray[np.int64]
 
 
@@ -51,12 +57,23 @@ class Offer:
     spans: CountedSpans
     places: Rows | None
     """(K,) which of the spans; None: all."""
-    group: Rows
-    """(K,) a number of the series of each."""
+    numbers: Callable[[Rows], Rows]
+    """Gives a number of the series of some of the K."""
+    occurring: Rows
+    """(G,) the numbers that count, ascending; others are passed over."""
     series: Rows
-    """The series of each such number."""
-    value: Callable[[int], float]
-    """What is measured of the K-th; NaN: the value of its sample."""
+    """(G,) the series of each."""
+    values: npt.NDArray[np.float64] | None
+    """(K,) what is measured of each; None: the value of its sample."""
+
+    def __len__(self) -> int:
+        return len(self.spans) if self.places is None else len(self.places)
+
+    def groups(self, places: Rows) -> Rows:
+        """Get the series of some of the K, as places among the G; G where there is none."""
+        numbers = self.numbers(places)
+        found = np.minimum(np.searchsorted(self.occurring, numbers), len(self.occurring) - 1)
+        return np.where(self.occurring[found] == numbers, found, len(self.occurring))
 
 
 class ExemplarPicker:
@@ -65,7 +82,7 @@ class ExemplarPicker:
     def __init__(self, count: int, fields: Sequence[Field]) -> None:
         self._count = count
         self._parts = max(1, -(-count // PER_PART))
-        self._fields = [field for field in fields if field is not Intrinsic.TRACE_ID]
+        self._fields = [field for field in fields if field not in _NOT_SHOWN]
         self._candidates: list[Candidate] = []
         self._of_part = np.zeros(self._parts, np.int64)
         self._of_series: set[int] = set()
@@ -84,28 +101,54 @@ class ExemplarPicker:
 
     def wants(self, series: Rows) -> bool:
         """Tell whether spans of some series could be of use."""
-        # with none asked for that is always so
-        if len(self._candidates) >= _CANDIDATES_FACTOR * self._count:
+        if self._room <= 0:
             return False
         if (self._of_part < PER_PART).any():
             return True
         return not self._of_series.issuperset(series.tolist())
 
-    def choose(self, offer: Offer) -> list[tuple[int, int]]:
-        """Choose among spans: place among the K and part of the range of each."""
+    def choose(self, offer: Offer) -> tuple[Rows, Rows, Rows]:
+        """Choose among spans: place among the K, group and part of the range of each.
+
+        Parts that lack spans get them, those of rare series first; of a series that nothing was
+        chosen of one span is chosen anyway.
+        """
+        looked_at = np.arange(0, len(offer), max(1, len(offer) // LOOKED_AT))
+        groups = offer.groups(looked_at)
+        counted = np.flatnonzero(groups < len(offer.series))
+        looked_at, groups = looked_at[counted], groups[counted]
+        part = self._part(offer, looked_at)
+        pair, first = number_by_first(groups * self._parts + part)
+        part, group = part[first], groups[first]
+        known = np.array(sorted(self._of_series), np.int64)
+        is_new = ~np.isin(offer.series, known)
+        lacking = np.flatnonzero(self._of_part[part] < PER_PART)
+        rarity, is_old = np.bincount(pair)[lacking], ~is_new[group[lacking]]
+        order = lacking[np.lexsort((rarity, is_old, part[lacking]))]
+        rank = np.arange(len(order)) - np.searchsorted(part[order], part[order])
+        chosen = order[rank < PER_PART - self._of_part[part[order]]]
+        is_new[group[chosen]] = False
+        fresh = self._first_of(offer, np.flatnonzero(is_new)[:FRESH_MAX])
+        places = np.concatenate([looked_at[first[chosen]], fresh])[: self._room]
+        return places, offer.groups(places), self._part(offer, places)
+
+    def _part(self, offer: Offer, places: Rows) -> Rows:
+        """Find the part of the range in which spans begin."""
         spans = offer.spans
-        offsets = spans.offsets if offer.places is None else spans.offsets.take(offer.places)
+        own = places if offer.places is None else offer.places.take(places)
         length = spans.grid.count * spans.grid.step_ns
-        part = (offsets // np.uint64(-(-length // self._parts))).view(np.int64)
-        pair, first = number_by_first(offer.group * self._parts + part)
-        part, series = part[first], offer.series[offer.group[first]]
-        is_new = ~np.isin(series, np.array(sorted(self._of_series), np.int64))
-        useful = np.flatnonzero(is_new | (self._of_part[part] < PER_PART))
-        order = useful[np.lexsort((np.bincount(pair)[useful], ~is_new[useful], part[useful]))]
-        part_of = part[order]
-        rank = np.arange(len(order)) - np.searchsorted(part_of, part_of)
-        order = order[rank < PER_PART]
-        return list(zip(first[order].tolist(), part[order].tolist(), strict=True))
+        return (spans.offsets(own) // np.uint64(-(-length // self._parts))).view(np.int64)
+
+    def _first_of(self, offer: Offer, groups: Rows) -> Rows:
+        """Find the first span of some groups."""
+        if len(groups) == 0:
+            return groups
+        of_all = offer.numbers(np.arange(len(offer)))
+        return np.array([int(np.argmax(of_all == offer.occurring[group])) for group in groups])
+
+    @property
+    def _room(self) -> int:
+        return self._count + self._count // _SPARE - len(self._candidates)
 
     def add(self, candidate: Candidate) -> None:
         """Take a chosen span."""
@@ -144,32 +187,42 @@ class BoundPicker:
         """Pick some of the spans, if more are needed."""
         if not self._picker.wants(offer.series):
             return
-        for place, part in self._picker.choose(offer):
-            span = place if offer.places is None else int(offer.places[place])
-            trace_id, labels = self._labels(offer.spans, span)
-            series = int(offer.series[offer.group[place]])
+        places, groups, parts = self._picker.choose(offer)
+        if len(places) == 0:
+            return
+        spans = offer.spans
+        chosen = places if offer.places is None else offer.places.take(places)
+        offsets, points = spans.offsets(chosen).tolist(), spans.points(chosen).tolist()
+        rows = spans.rows_at(chosen)
+        assert rows is not None
+        series = offer.series[groups].tolist()
+        values = [float("nan")] * len(places)
+        if offer.values is not None:
+            values = offer.values[places].tolist()
+        for number, (trace_id, labels) in enumerate(self._shown(spans.scan, rows)):
             exemplar = Exemplar(
                 labels=labels,
-                value=offer.value(place),
-                time_ns=offer.spans.grid.origin_ns + 1 + int(offer.spans.offsets[span]),
-                point=int(offer.spans.points[span]),
+                value=values[number],
+                time_ns=spans.grid.origin_ns + 1 + offsets[number],
+                point=points[number],
             )
-            self._picker.add(Candidate(series, part, exemplar, trace_id))
+            self._picker.add(Candidate(series[number], int(parts[number]), exemplar, trace_id))
 
-    def _labels(self, spans: CountedSpans, span: int) -> tuple[bytes, Labels]:
-        scan, row = spans.scan, spans.row(span)
+    def _shown(self, scan: ChunkScan, rows: Rows) -> Iterator[tuple[bytes, Labels]]:
+        """Look up trace ID and labels of some spans of a chunk."""
         traces = scan.of_source.traces
-        stored = row + scan.chunk.first_span
-        trace = int(np.searchsorted(traces.first_span, stored, side="right")) - 1
-        view = ShownTraces(scan.of_source, np.array([trace]))
-        own = stored - int(traces.first_span[trace])
-        labels: list[tuple[str, AttributeValue]] = [
-            ("trace:id", format_trace_id(traces.trace_id(trace)))
-        ]
+        stored = rows + scan.chunk.first_span
+        trace = np.searchsorted(traces.first_span, stored, side="right") - 1
+        fields = []
         for name, bound in self._fields:
-            domain = bound.domain
-            place = own if domain == Domain.SPAN else int(view.index(domain)[own])
-            value = value_at(view.operand(bound, domain), place)
-            if value is not None:
-                labels.append((name, value))
-        return traces.trace_id(trace), tuple(labels)
+            own = bound.domain
+            places = rows if own == Domain.SPAN else scan.index(own)[rows]
+            fields.append((name, scan.operand(bound, own), places.tolist()))
+        for number, row in enumerate(trace.tolist()):
+            trace_id = traces.trace_id(row)
+            labels: list[tuple[str, AttributeValue]] = [("trace:id", format_trace_id(trace_id))]
+            for name, operand, places in fields:
+                value = value_at(operand, places[number])
+                if value is not None:
+                    labels.append((name, value))
+            yield trace_id, tuple(labels)

@@ -7,7 +7,7 @@ Source: TraceQL reference, 6.2 to 6.5, 6.13.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,16 +18,23 @@ from traceql import nodes
 from traceql.attributes import Intrinsic
 from traceql.nodes import MetricsFunction
 from traceql.values import ValueType
-from tracestore.model.series import Exemplar, Floats, Grid, Labels
+from tracestore.model.series import Floats, Grid, Labels
 from tracestore.query.bind import Binder
-from tracestore.query.buckets import BUCKETS, bounds, bucket_of, quantiles
-from tracestore.query.cells import CellBudget, CellStore, closer, count_cells, reduce_cells
+from tracestore.query.buckets import BUCKETS, bounds, quantiles
+from tracestore.query.cells import (
+    CellBudget,
+    CellStore,
+    closer,
+    count_cells,
+    extreme_cells,
+    sum_cells,
+)
 from tracestore.query.counted import CountedSpans
 from tracestore.query.exemplars import Candidate, ExemplarPicker, Offer
-from tracestore.query.labels import Labeller, SeriesNumbers
-from tracestore.query.measured import measured_numbers, measured_wholes
+from tracestore.query.labels import Labeller, LocalNumbers, SeriesNumbers
+from tracestore.query.measured import measured_buckets, measured_numbers
 from tracestore.query.metrics_plan import SubQuery
-from tracestore.query.parts import Domain
+from tracestore.query.parts import Domain, Operand
 from tracestore.query.series_table import NAME_LABEL, SeriesTable
 
 Rows = npt.NDArray[np.int64]
@@ -101,7 +108,8 @@ class FunctionSeries:
         return 1e9 if self.node.measured and self.node.measured.field is Intrinsic.DURATION else 1.0
 
     @property
-    def _bucket_scale(self) -> float:
+    def bucket_scale(self) -> float:
+        """The same for buckets, where every duration is in seconds."""
         assert self.node.measured is not None
         return 1e9 if self.node.measured.field.type is ValueType.DURATION else 1.0
 
@@ -137,7 +145,7 @@ class FunctionSeries:
 
     def _histogram(self, cells: Rows, counts: Floats) -> SeriesTable:
         number, keys = closer(cells // self.grid.count)
-        upper = bounds(keys % BUCKETS, self._bucket_scale).tolist()
+        upper = bounds(keys % BUCKETS, self.bucket_scale).tolist()
         labels = [
             (*self.numbers.labels[key // BUCKETS], (BUCKET_LABEL, bound))
             for key, bound in zip(keys.tolist(), upper, strict=True)
@@ -159,7 +167,7 @@ class FunctionSeries:
         keys = cells // points
         group = keys // BUCKETS * points + cells % points
         order = np.argsort(group, kind="stable")
-        upper = bounds(keys[order] % BUCKETS, self._bucket_scale)
+        upper = bounds(keys[order] % BUCKETS, self.bucket_scale)
         series = np.unique(keys // BUCKETS)
         labels: list[Labels] = []
         found: list[tuple[Rows, Floats]] = []
@@ -186,14 +194,17 @@ def _with_quantile_exemplars(
     table: SeriesTable, picked: Sequence[Candidate], series: Rows, fractions: Sequence[float]
 ) -> SeriesTable:
     """Give each exemplar to the smallest quantile that is not below its value, else the largest."""
-    placed: list[tuple[int, Exemplar]] = []
-    ascending = sorted(range(len(fractions)), key=lambda number: fractions[number])
-    for one in picked:
-        base = int(np.searchsorted(series, one.series // BUCKETS))
-        rows = [number * len(series) + base for number in ascending]
-        point, value = one.exemplar.point, one.exemplar.value
-        fitting = [row for row in rows if table.value_at(row, point) >= value]
-        placed.append(((fitting or rows[-1:])[0], one.exemplar))
+    base = np.searchsorted(series, [one.series // BUCKETS for one in picked])
+    points = np.array([one.exemplar.point for one in picked], np.int64)
+    values = np.array([one.exemplar.value for one in picked])
+    chosen = np.full(len(picked), -1)
+    for number in sorted(range(len(fractions)), key=lambda number: fractions[number]):
+        rows = number * len(series) + base
+        is_open = chosen < 0
+        chosen[is_open & (table.values_at(rows, points) >= values)] = number
+    chosen[chosen < 0] = max(range(len(fractions)), key=lambda number: fractions[number])
+    rows = (chosen * len(series) + base).tolist()
+    placed = [(row, one.exemplar) for row, one in zip(rows, picked, strict=True)]
     return SeriesTable(
         points=table.points,
         labels=table.labels,
@@ -217,62 +228,93 @@ class _Bound:
         self._picker = owner.picker.bind(binder)
 
     def add(self, spans: CountedSpans) -> None:
-        group, series = self._labeller.series(spans.scan, spans.rows)
+        local = self._labeller.local(spans.scan, spans.rows)
         if self._measured is None:
-            keys, counts = count_cells(group * spans.grid.count + spans.points)
-            self._store(keys, [counts], series)
-            self._offer(spans, None, group, series, _of_sample)
+            keys, counts = count_cells(spans.keys(None, **local.keyed))
+            self._store(_Counted(spans, None, local), keys, [counts])
             return
         operand = spans.spread(spans.scan.operand(self._measured, Domain.SPAN))
-        take = measured_wholes if self._owner.is_bucketed else measured_numbers
-        places, values = take(operand, len(spans))
+        if self._owner.is_bucketed:
+            self._add_buckets(spans, local, operand)
+        else:
+            self._add_numbers(spans, local, operand)
+
+    def _add_numbers(self, spans: CountedSpans, local: LocalNumbers, operand: Operand) -> None:
+        """Sum up, or look for extremes."""
+        places, values = measured_numbers(operand, len(spans))
         if len(values) == 0:
             return
-        if places is not None:
-            group = group.take(places)
-        if self._owner.is_bucketed:
-            group, distinct = closer(group * BUCKETS + bucket_of(values))
-            series = series[distinct // BUCKETS] * BUCKETS + distinct % BUCKETS
-        keys = group * spans.grid.count + spans.at(places)
-        self._store(*self._reduced(keys, values), series)
-        self._offer(spans, places, group, series, self._value(values))
-
-    def _reduced(self, keys: Rows, values: Array) -> tuple[Rows, list[Array]]:
-        if self._owner.is_bucketed:
-            keys, counts = count_cells(keys)
-            return keys, [counts]
-        reduction = _REDUCTIONS[self._owner.function][0]
-        found, numbers = reduce_cells(keys, values, reduction)
-        if self._owner.function is MetricsFunction.AVG_OVER_TIME:
-            return found, [numbers, count_cells(keys)[1]]
-        return found, [numbers]
-
-    def _value(self, values: Array) -> Callable[[int], float]:
-        """Tell what an exemplar shows: the bucket of a histogram has no value but its count."""
-        if self._owner.function is MetricsFunction.HISTOGRAM_OVER_TIME:
-            return _of_sample
+        keys = spans.keys(places, **local.at(spans, places))
+        columns: list[Array]
+        match self._owner.function:
+            case MetricsFunction.MIN_OVER_TIME | MetricsFunction.MAX_OVER_TIME as function:
+                largest = function is MetricsFunction.MAX_OVER_TIME
+                cells, extremes = extreme_cells(keys, values, largest=largest)
+                columns = [extremes]
+            case function:
+                cells, counts, sums = sum_cells(keys, values)
+                is_mean = function is MetricsFunction.AVG_OVER_TIME
+                columns = [sums, counts] if is_mean else [sums]
         scale = self._owner.seconds
-        if self._owner.is_bucketed:
-            scale = self._owner._bucket_scale
-        return lambda place: float(values[place]) / scale
+        self._store(_Counted(spans, places, local, values=values / scale), cells, columns)
 
-    def _store(self, keys: Rows, columns: Sequence[Array], series: Rows) -> None:
+    def _add_buckets(self, spans: CountedSpans, local: LocalNumbers, operand: Operand) -> None:
+        """Count by bucket; what has none is left out of the counts, which are few."""
+        places, values, buckets = measured_buckets(operand, len(spans))
+        width = int(buckets.max(initial=0)) + 1
+        if width == 1:
+            return
+        keys = spans.keys(places, **local.at(spans, places), buckets=buckets, width=width)
+        cells, counts = count_cells(keys)
+        bucketed = np.flatnonzero(cells // spans.grid.count % width)
+        shown = None
+        if self._owner.function is MetricsFunction.QUANTILE_OVER_TIME:
+            shown = values / self._owner.bucket_scale
+        counted = _Counted(spans, places, local, values=shown, buckets=buckets, width=width)
+        self._store(counted, cells[bucketed], [counts[bucketed]])
+
+    def _store(self, counted: _Counted, cells: Rows, columns: Sequence[Array]) -> None:
+        """Keep cells by series instead of local numbers, and offer their spans as exemplars."""
         points = self._owner.grid.count
-        group, point = np.divmod(keys, points)
-        self._owner.cells.add(series[group] * points + point, columns)
-
-    def _offer(
-        self,
-        spans: CountedSpans,
-        places: Rows | None,
-        group: Rows,
-        series: Rows,
-        value: Callable[[int], float],
-    ) -> None:
+        numbers, point = np.divmod(cells, points)
+        place, occurring = closer(numbers)
+        series = counted.series(occurring)
+        self._owner.cells.add(series[place] * points + point, columns)
         self._picker.offer(
-            Offer(spans=spans, places=places, group=group, series=series, value=value)
+            Offer(
+                spans=counted.spans,
+                places=counted.places,
+                numbers=counted.numbers,
+                occurring=occurring,
+                series=series,
+                values=counted.values,
+            )
         )
 
 
-def _of_sample(_: int) -> float:
-    return float("nan")
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Which spans of a chunk were counted, and for what."""
+
+    spans: CountedSpans
+    places: Rows | None
+    """(K,) which of the spans; None: all."""
+    local: LocalNumbers
+    values: Floats | None = None
+    """(K,) what exemplars show; None: the value of their samples."""
+    buckets: Rows | None = None
+    """(K,) of each, below ``width``."""
+    width: int = 1
+
+    def numbers(self, places: Rows) -> Rows:
+        """Get the number, label set and bucket, of some of the K."""
+        own = places if self.places is None else self.places.take(places)
+        found = self.local.of_spans(self.spans, own)
+        return found if self.buckets is None else found * self.width + self.buckets.take(places)
+
+    def series(self, numbers: Rows) -> Rows:
+        """Look up the series of numbers that occur."""
+        if self.buckets is None:
+            return self.local.series(numbers)
+        label_set, bucket = np.divmod(numbers, self.width)
+        return self.local.series(label_set) * BUCKETS + bucket

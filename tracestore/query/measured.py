@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traceql.values import ValueType
-from tracestore.query.buckets import SMALLEST
+from tracestore.kernel import power_buckets
 from tracestore.query.masks import to_array
 from tracestore.query.parts import Numbers, Operand
 
@@ -42,20 +42,23 @@ def measured_numbers(operand: Operand, rows: int) -> tuple[Rows | None, Array]:
     return np.concatenate(places), np.concatenate(values)
 
 
-def measured_wholes(operand: Operand, rows: int) -> tuple[Rows | None, Array]:
-    """Take the whole numbers and durations that have a bucket: (K,) int64, each at least 2."""
-    places, values = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for part in operand.parts:
-        if not _is_of(part, _WHOLE):
-            continue
-        found = part.values.astype(np.int64, copy=False)
-        large = found >= SMALLEST
-        if part.valid is True and large.all():
-            return None, found
-        valid = np.flatnonzero(to_array(part.valid, rows) & large)
+def measured_buckets(operand: Operand, rows: int) -> tuple[Rows | None, Array, Rows]:
+    """Find the buckets of whole numbers and durations.
+
+    Returns: the K places of the spans that have one (None: all have one), (K,) int64 values, and
+    the bucket of each, 0 for values that have none.
+    """
+    parts = [part for part in operand.parts if _is_of(part, _WHOLE)]
+    if len(parts) == 1 and parts[0].valid is True:
+        values = np.ascontiguousarray(parts[0].values, np.int64)
+        return None, values, power_buckets(values)
+    places, found = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for part in parts:
+        valid = np.flatnonzero(to_array(part.valid, rows))
         places.append(valid)
-        values.append(found[valid])
-    return np.concatenate(places), np.concatenate(values)
+        found.append(part.values[valid].astype(np.int64))
+    values = np.concatenate(found)
+    return np.concatenate(places), values, power_buckets(values)
 
 
 def _is_of(part: object, types: tuple[ValueType, ...]) -> TypeGuard[Numbers]:

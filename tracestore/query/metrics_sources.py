@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracestore.model.series import Grid
-from tracestore.model.times import TimeRange
+from tracestore.model.times import SECOND_NS, TimeRange
 from tracestore.query.candidates import is_inside
 from tracestore.query.columns import fixed_bytes, numbers
 from tracestore.query.fragments import (
@@ -32,6 +32,8 @@ from tracestore.query.scan import ChunkScan, SourceScan
 from tracestore.query.source import Chunk
 from tracestore.query.span_local import find_holders
 
+CLOCK_SLACK_NS = 60 * SECOND_NS
+"""A span whose clock ran backwards begins behind its end, and so behind that of its source."""
 Rows = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
@@ -66,8 +68,10 @@ class MetricsSources:
         """
         self._plan = plan
         self._window = TimeRange(start_ns=grid.origin_ns + 1, end_ns=grid.end_ns + 1)
-        self.inside = _overlapping(scans, self._window, 0)
-        near = scans if reach_ns is None else _overlapping(scans, self._window, reach_ns)
+        self.inside = _overlapping(scans, self._window, CLOCK_SLACK_NS)
+        near = scans
+        if reach_ns is not None:
+            near = _overlapping(scans, self._window, max(reach_ns, CLOCK_SLACK_NS))
         self._near = near if plan.needs_whole_trace else self.inside
 
     @property
@@ -95,8 +99,9 @@ class MetricsSources:
     def pieces(self, scan: SourceScan) -> Iterator[Piece]:
         """Cut a source into chunks with a trace in the range. Raises: DeadlineError."""
         wanted = is_inside(scan.traces, self._window)
-        if self._plan.needs_whole_trace and len(self._split):
-            wanted = wanted & ~self._split.contain(scan.traces.keys)
+        if len(self._split):
+            is_split = self._split.contain(scan.traces.keys)
+            wanted = wanted & ~is_split if self._plan.needs_whole_trace else wanted | is_split
         for chunk_scan, traces in _chunks(scan, wanted):
             repeated = self._repeats.get((scan.source.id, chunk_scan.chunk.index), _NO_ROWS)
             yield Piece(chunk_scan, traces, repeated)

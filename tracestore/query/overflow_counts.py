@@ -116,8 +116,8 @@ def _first_of_key(
 
 def _codes(column: pa.Array, chosen: Rows) -> tuple[Rows, Sequence[Any]]:
     """Number the texts of some entries."""
-    taken = column.take(pa.array(chosen))
-    encoded = taken if pa.types.is_dictionary(taken.type) else taken.dictionary_encode()
+    taken = column.take(pa.array(chosen)).cast(pa.string())
+    encoded = taken.dictionary_encode(null_encoding="encode")
     return numbers(encoded.indices).astype(np.int64), encoded.dictionary.to_pylist()
 
 

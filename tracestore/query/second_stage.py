@@ -7,7 +7,6 @@ Source: TraceQL reference, 6.7.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -102,30 +101,22 @@ def _tie_ranks(labels: Sequence[Labels], *, smallest: bool) -> Rows:
     For ``topk`` the alphabetically smaller label value wins, then the smaller name, then the larger
     number; for ``bottomk`` it is the other way round.
     """
-    rank = functools.cmp_to_key(_compare)
-    keys = [rank(without_name(one)) for one in labels]
+    keys = [_tie_key(without_name(one)) for one in labels]
     order = sorted(range(len(labels)), key=keys.__getitem__, reverse=smallest)
     ranks = np.empty(len(labels), np.int64)
     ranks[order] = np.arange(len(labels))
     return ranks
 
 
-def _compare(left: Labels, right: Labels) -> int:
-    """Compare label sets: the texts of values and the names first, then what is no text."""
-    for (name, value), (other_name, other) in zip(left, right, strict=False):
-        texts = (_text(value), name), (_text(other), other_name)
-        if texts[0] != texts[1]:
-            return -1 if texts[0] < texts[1] else 1
-    if len(left) != len(right):
-        return -1 if len(left) < len(right) else 1
-    for (_, value), (_, other) in zip(left, right, strict=True):
-        types = typed_text(value)[0], typed_text(other)[0]
-        if types[0] != types[1]:
-            return -1 if types[0] < types[1] else 1
-        if isinstance(value, int | float) and isinstance(other, int | float) and value != other:
-            return -1 if value > other else 1
-    return 0
+def _tie_key(labels: Labels) -> tuple[Any, ...]:
+    """Make what sorts label sets: the texts of values and the names first, then what is no text."""
+    texts = tuple((value if isinstance(value, str) else "", name) for name, value in labels)
+    others = tuple((typed_text(value)[0], _descending(value)) for _, value in labels)
+    return texts, others
 
 
-def _text(value: AttributeValue) -> str:
-    return value if isinstance(value, str) else ""
+def _descending(value: AttributeValue) -> tuple[bool, float]:
+    """Sort numbers from the largest down, NaN last."""
+    if not isinstance(value, int | float):
+        return False, 0.0
+    return value != value, 0.0 if value != value else -value

@@ -50,13 +50,21 @@ class SeriesTable:
         """Make the same series with other values."""
         return replace(self, fill=fill, values=values)
 
-    def value_at(self, series: int, point: int) -> float:
-        """Get one value."""
-        cell = series * self.points + point
-        place = int(np.searchsorted(self.cells, cell))
-        if place < len(self.cells) and self.cells[place] == cell:
-            return float(self.values[place])
-        return float(self.fill[series])
+    def values_at(self, series: Cells, points: Cells) -> Floats:
+        """Get the values of some points."""
+        wanted = series * self.points + points
+        found = self.fill[series]
+        if len(self.cells):
+            places = np.minimum(np.searchsorted(self.cells, wanted), len(self.cells) - 1)
+            found = np.where(self.cells[places] == wanted, self.values[places], found)
+        return found
+
+    @property
+    def _at_exemplars(self) -> Floats:
+        """Get the value of the sample beside each exemplar."""
+        series = np.array([series for series, _ in self.exemplars], np.int64)
+        points = np.array([exemplar.point for _, exemplar in self.exemplars], np.int64)
+        return self.values_at(series, points)
 
     def take(self, wanted: Sequence[int] | npt.NDArray[np.integer]) -> SeriesTable:
         """Take some series, distinct, in another order."""
@@ -95,12 +103,10 @@ class SeriesTable:
         listed = np.bincount(of_series, minlength=len(table))
         valued = np.bincount(of_series, ~np.isnan(table.values), minlength=len(table)) > 0
         alive = valued | (~np.isnan(table.fill) & (listed < table.points))
-        exemplars = tuple(
-            (series, exemplar)
-            for series, exemplar in table.exemplars
-            if not np.isnan(table.value_at(series, exemplar.point))
-        )
-        table = replace(table, exemplars=exemplars)
+        missing = np.isnan(table._at_exemplars)
+        if missing.any():
+            pairs = zip(table.exemplars, missing.tolist(), strict=True)
+            table = replace(table, exemplars=tuple(one for one, is_gone in pairs if not is_gone))
         return table if alive.all() else table.take(np.flatnonzero(alive))
 
     def sorted(self) -> SeriesTable:
@@ -112,11 +118,12 @@ class SeriesTable:
         """Give out one series after the other; exemplars get the values of their samples."""
         ends = np.searchsorted(self.cells, np.arange(len(self) + 1) * self.points)
         exemplars: dict[int, list[Exemplar]] = {}
-        for series, exemplar in self.exemplars:
-            value = exemplar.value
-            if np.isnan(value):
-                value = self.value_at(series, exemplar.point)
-            exemplars.setdefault(series, []).append(replace(exemplar, value=value))
+        for (series, exemplar), value in zip(
+            self.exemplars, self._at_exemplars.tolist(), strict=True
+        ):
+            is_known = exemplar.value == exemplar.value
+            shown = exemplar if is_known else replace(exemplar, value=value)
+            exemplars.setdefault(series, []).append(shown)
         return tuple(
             Series(
                 labels=labels,

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from traceql.values import ValueType
-from tracestore.query.cells import CellBudget, closer, count_cells, reduce_cells
+from tracestore.query.cells import CellBudget, closer, count_cells, sum_cells
 from tracestore.query.masks import to_array
 from tracestore.query.parts import Ids, Numbers, Scalar, Texts
 
@@ -51,7 +51,8 @@ class Weighted:
         keys = numbers * self.size + self.slot
         if self.counts is None:
             return count_cells(keys)
-        return reduce_cells(keys, self.counts, np.add)
+        cells, _, counts = sum_cells(keys, self.counts)
+        return cells, counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class ValueCounts:
                 for part, begin in zip(self._parts, begins, strict=False)
             ]
             counts = np.concatenate([part.counts for part in self._parts])
-            cells, counts = reduce_cells(np.concatenate(keys), counts, np.add)
+            cells, _, counts = sum_cells(np.concatenate(keys), counts)
             made = self._cut(_Counted(encoded.dictionary, cells, counts))
             self.budget.change(len(made.cells) - self._settled)
             self._parts, self._settled, self._pending = [made], len(made.cells), 0
