@@ -16,6 +16,7 @@ from tracestore.api.params import (
     check_expression_size,
     parse_go_duration,
     parse_prometheus_duration,
+    parse_uint32,
 )
 from tracestore.errors import InvalidRequestError
 from tracestore.model.series import Grid
@@ -24,7 +25,6 @@ from tracestore.query.metrics import MetricsParams
 from tracestore.settings.tree import QuerySettings
 
 _INT64_MAX = (1 << 63) - 1
-_UINT32_MAX = (1 << 32) - 1
 _MILLISECOND_NS = 1_000_000
 _SINCE_NS = 3600 * SECOND_NS
 _SECONDS_DIGITS_MAX = 10
@@ -67,8 +67,8 @@ def parse_range(
         start_ns=start_ns,
         end_ns=end_ns,
         step_ns=_parse_step(step) if step else None,
-        exemplars=_parse_uint(query, "exemplars"),
-        series_max=_parse_uint(query, "maxSeries"),
+        exemplars=parse_uint32(query, "exemplars"),
+        series_max=parse_uint32(query, "maxSeries"),
         allow_partial=_parse_partial(query),
     )
 
@@ -84,7 +84,7 @@ def parse_instant(
         start_ns=start_ns,
         end_ns=end_ns,
         is_instant=True,
-        series_max=_parse_uint(query, "maxSeries"),
+        series_max=parse_uint32(query, "maxSeries"),
         allow_partial=_parse_partial(query),
     )
 
@@ -267,18 +267,6 @@ def _float(text: str) -> float | None:
     if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", text):
         return None
     return float(text[:400])
-
-
-def _parse_uint(query: Mapping[str, str], name: str) -> int:
-    text = query.get(name, "")
-    if not text:
-        return 0
-    failure = f'invalid {name}: strconv.ParseUint: parsing "{text}": '
-    if not (text.isascii() and text.isdigit()):
-        raise InvalidRequestError(failure + "invalid syntax")
-    if len(text) > 32 or int(text) > _UINT32_MAX:
-        raise InvalidRequestError(failure + "value out of range")
-    return int(text)
 
 
 def _parse_partial(query: Mapping[str, str]) -> bool:

@@ -115,7 +115,7 @@ def check_expression_size(expression: str, settings: QuerySettings) -> None:
 
 def parse_seconds_range(query: Mapping[str, str]) -> tuple[int, int]:
     """Read ``start`` and ``end`` as unsigned 32-bit unix seconds, 0 if absent."""
-    start_s, end_s = (_parse_seconds(query, name) for name in ("start", "end"))
+    start_s, end_s = (parse_uint32(query, name) for name in ("start", "end"))
     if (start_s or end_s) and end_s <= start_s:
         raise InvalidRequestError(
             f"http parameter start must be before end. received start={start_s} end={end_s}"
@@ -123,7 +123,8 @@ def parse_seconds_range(query: Mapping[str, str]) -> tuple[int, int]:
     return start_s, end_s
 
 
-def _parse_seconds(query: Mapping[str, str], name: str) -> int:
+def parse_uint32(query: Mapping[str, str], name: str) -> int:
+    """Read an unsigned 32-bit number, 0 if absent. Raises: InvalidRequestError, in Go's words."""
     text = query.get(name, "")
     if not text:
         return 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tracestore.api.params import adjust_range, check_expression_size
+from tracestore.api.params import adjust_range, check_expression_size, parse_uint32
 from tracestore.api.timestamps import parse_timestamp_ns
 from tracestore.errors import InvalidRequestError
 from tracestore.model.tags import TagScope
@@ -22,7 +22,6 @@ NAMES_V2 = "/api/v2/search/tags"
 VALUES_V1 = f"/api/search/tag/{{{TAG_NAME}:path}}/values"
 VALUES_V2 = f"/api/v2/search/tag/{{{TAG_NAME}:path}}/values"
 
-_UINT32_MAX = (1 << 32) - 1
 _ATTRIBUTES = frozenset(TagScope) - {TagScope.INTRINSIC}
 _NO_SCOPE = ("", "none")
 _EMPTY_SCOPE = "trace"
@@ -90,8 +89,8 @@ def parse_values(
         bounds=TagBounds(
             window=_parse_window(query, settings, now_s),
             query="" if is_legacy else _parse_query(query, settings),
-            limit=_uint(query, "limit"),
-            stale_max=_uint(query, "maxStaleValues"),
+            limit=parse_uint32(query, "limit"),
+            stale_max=parse_uint32(query, "maxStaleValues"),
         ),
         is_legacy=is_legacy,
     )
@@ -142,21 +141,9 @@ def _parse_second(query: Mapping[str, str], name: str) -> int:
         ) from error
 
 
-def _uint(query: Mapping[str, str], name: str) -> int:
-    text = query.get(name, "")
-    if not text:
-        return 0
-    failure = f'invalid {name}: strconv.ParseUint: parsing "{text}": '
-    if not (text.isascii() and text.isdigit()):
-        raise InvalidRequestError(failure + "invalid syntax")
-    if len(text) > 32 or int(text) > _UINT32_MAX:
-        raise InvalidRequestError(failure + "value out of range")
-    return int(text)
-
-
 def _lenient_uint(query: Mapping[str, str], name: str) -> int:
     """Likewise, but what cannot be read is passed over, as Tempo does for names."""
     try:
-        return _uint(query, name)
+        return parse_uint32(query, name)
     except InvalidRequestError:
         return 0
