@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from support.otlp import request, span
 from support.server import Server, running_server, start_server, wait_until
+from support.tempopb import message, method
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 FILE = """
@@ -33,7 +34,7 @@ overrides:
     ingestion: {max_traces_per_user: 1}
   thin:
     global: {max_bytes_per_trace: 200}
-    read: {left_pad_trace_ids: true, max_search_duration: 1h}
+    read: {left_pad_trace_ids: true, max_search_duration: 1h, max_metrics_duration: 1h}
 """
 
 
@@ -295,3 +296,39 @@ def test_a_bad_file_ends_the_start_with_one_line(
     (line,) = [line for line in server.log().splitlines() if "tracestore:" in line]
     assert str(file) in line
     assert words in line
+
+
+START_S = 1_700_000_000
+TOO_LONG = {
+    "Search": ("SearchRequest", {"Query": "{}"}, 1, "range specified by start and end exceeds 1h"),
+    "SearchTags": ("SearchTagsRequest", {}, 1, "range specified by start and end exceeds 1h"),
+    "MetricsQueryRange": (
+        "QueryRangeRequest",
+        {"query": "{} | rate()"},
+        10**9,
+        "metrics query time range exceeds the maximum allowed duration of 1h",
+    ),
+    "MetricsQueryInstant": (
+        "QueryInstantRequest",
+        {"query": "{} | rate()"},
+        10**9,
+        "metrics query time range exceeds the maximum allowed duration of 1h",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LONG)
+def test_streams_keep_to_the_limits_of_their_tenant(server: Server, name: str) -> None:
+    kind, fields, unit, text = TOO_LONG[name]
+    asked = message(kind)(**fields, start=START_S * unit, end=(START_S + 7200) * unit)
+    with grpc.insecure_channel(server.grpc) as channel:
+
+        def ask(tenant: str) -> list[object]:
+            call = method(channel, name)(asked, metadata=(("x-scope-orgid", tenant),), timeout=30)
+            return list(call)
+
+        with pytest.raises(grpc.RpcError) as refusal:
+            ask("thin")
+        assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert refusal.value.details().startswith(text)
+        assert ask("other")

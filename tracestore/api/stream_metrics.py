@@ -50,33 +50,36 @@ class MetricsStreams:
         """Send series over a range of time."""
         org = self.tenancy.org_of_metadata(metadata)
         message = read_message(QueryRangeRequest.FromString, request)
+        settings = self.querier.settings_for(org.named)
         asked = MetricsRequest(
-            query=_checked(message, self.querier.settings),
+            query=_checked(message, settings),
             start_ns=message.start,
             end_ns=message.end,
             step_ns=message.step or None,
             exemplars=message.exemplars,
             series_max=message.maxSeries,
         )
-        await self._run(asked, org, _Range(self.querier.settings), send)
+        await self._run(asked, org, _Range(settings), send)
 
     async def instant(self, request: bytes, metadata: Metadata, send: Send) -> None:
         """Send one value of each series."""
         org = self.tenancy.org_of_metadata(metadata)
         message = read_message(QueryInstantRequest.FromString, request)
+        settings = self.querier.settings_for(org.named)
         asked = MetricsRequest(
-            query=_checked(message, self.querier.settings),
+            query=_checked(message, settings),
             start_ns=message.start,
             end_ns=message.end,
             is_instant=True,
         )
-        await self._run(asked, org, _Instant(self.querier.settings), send)
+        await self._run(asked, org, _Instant(settings), send)
 
     async def _run(
         self, asked: MetricsRequest, org: OrgId, rendering: _Range | _Instant, send: Send
     ) -> None:
         querier = self.querier
-        params = params_of(asked, querier.settings, now_ns=querier.clock.now_ns())
+        params = params_of(asked, rendering.settings, now_ns=querier.clock.now_ns())
+        tenants = org.for_reading()
 
         def evaluate(
             sources: Sequence[SpanSource], control: QueryControl, progress: Progress[MetricsResult]
@@ -90,7 +93,7 @@ class MetricsStreams:
             render_new=rendering.render_new,
             render_all=rendering.render_all,
         )
-        await query.run(querier, org.for_reading(), send)
+        await query.run(querier, tenants, send)
 
 
 def _checked(message: QueryRangeRequest | QueryInstantRequest, settings: QuerySettings) -> str:
@@ -114,7 +117,7 @@ class _Range:
     """Messages of a range; remembers what was sent of it."""
 
     def __init__(self, settings: QuerySettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._sent_from: int | None = None
 
     def render_new(self, result: MetricsResult) -> Packets:
@@ -126,21 +129,21 @@ class _Range:
         else:
             self._sent_from = first
         series = encode_range(result, range(first, stop))
-        return _cut(series, result, self._settings, is_whole=False)
+        return _cut(series, result, self.settings, is_whole=False)
 
     def render_all(self, result: MetricsResult) -> Packets:
         series = encode_range(result, range(result.grid.count))
-        return _cut(series, result, self._settings, is_whole=True)
+        return _cut(series, result, self.settings, is_whole=True)
 
 
 class _Instant:
     """Messages of an instant answer: always all of it."""
 
     def __init__(self, settings: QuerySettings) -> None:
-        self._settings = settings
+        self.settings = settings
 
     def render_new(self, result: MetricsResult) -> Packets:
-        return _cut(encode_instant(result), result, self._settings, is_whole=False)
+        return _cut(encode_instant(result), result, self.settings, is_whole=False)
 
     def render_all(self, result: MetricsResult) -> Packets:
-        return _cut(encode_instant(result), result, self._settings, is_whole=True)
+        return _cut(encode_instant(result), result, self.settings, is_whole=True)
