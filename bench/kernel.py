@@ -15,7 +15,7 @@ from typing import TypeVar
 sys.path.insert(0, str(Path(__file__).parent))
 from load import requests
 
-from tracestore.kernel import SpanBuilder, check, encode
+from tracestore.kernel import LiveTraces, SpanBuilder, check, encode, limit_request
 from tracestore.model.tables import Table
 
 Result = TypeVar("Result")
@@ -35,6 +35,18 @@ def append_all(builder: SpanBuilder, payloads: list[bytes]) -> None:
         builder.append(payload)
 
 
+def admit_all(payloads: list[bytes], counts: list[int]) -> None:
+    """Hold every request against limits of live traces and their sizes, which let all pass."""
+    traces = LiveTraces(seed=1, idle_s=5, keep_s=300, traces_max=1_000_000)
+    for number, (payload, spans) in enumerate(zip(payloads, counts, strict=True)):
+        traces.admit(payload, spans, 1 + number // 40, traces_max=10**7, bytes_max=5_000_000)
+
+
+def cut_all(payloads: list[bytes], size: int) -> None:
+    for payload in payloads:
+        limit_request(payload, attribute_bytes_max=size)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--spans", type=int, default=500_000)
@@ -42,6 +54,9 @@ def main() -> None:
     payloads = timed("generate", spans, lambda: list(requests(spans)))
     builder = SpanBuilder()
     timed("check", spans, lambda: [check(payload) for payload in payloads])
+    counts = [check(payload).spans for payload in payloads]
+    timed("admit", spans, lambda: admit_all(payloads, counts))
+    timed("limit, some attributes", spans, lambda: cut_all(payloads, 16))
     timed("append (with check)", spans, lambda: append_all(builder, payloads))
     frozen = timed("freeze", spans, builder.freeze)
     tables = timed("all columns", spans, frozen.tables)

@@ -199,8 +199,10 @@ def test_a_crash_loses_nothing_of_any_tenant(
     with running_server(data, TENANTS_ON) as server:
         over_http = tracestore.open(server.api_url, tenant="a|b").search()
         assert [t.trace_id for t in over_http.traces] == [t.trace_id for t in both.traces]
-        for number, tenant in enumerate(["a", "b", "quarantine", "...", "(c)!*'"]):
-            assert found(server, tenant) == {f"{0x80 + number:x}": tenant}
+        for _ in ("live", "in blocks"):
+            for number, tenant in enumerate(["a", "b", "quarantine", "...", "(c)!*'"]):
+                assert found(server, tenant) == {f"{0x80 + number:x}": tenant}
+            assert httpx.post(f"{server.api_url}/flush", timeout=60).status_code == 204
 
 
 def test_the_default_is_one_tenant_whatever_the_header_says(

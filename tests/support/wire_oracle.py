@@ -13,7 +13,15 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from support.flat_spans import flat_spans
 
 from tracestore.errors import MalformedError
-from tracestore.kernel import RequestCheck, build_tables, check, encode
+from tracestore.kernel import (
+    TRUNCATED,
+    LiveTraces,
+    RequestCheck,
+    build_tables,
+    check,
+    encode,
+    limit_request,
+)
 
 
 def oracle_check(data: bytes) -> RequestCheck | None:
@@ -40,6 +48,19 @@ def oracle_check(data: bytes) -> RequestCheck | None:
         zero_trace_ids=sum(not any(span.trace_id) for span in spans),
         zero_span_ids=sum(not any(span.span_id) for span in spans),
     )
+
+
+def _assert_limits_hold(data: memoryview, found: RequestCheck) -> None:
+    """Hold what limits leave of a valid request, however oddly it is written, against protobuf."""
+    cut = limit_request(data, attribute_bytes_max=3).request
+    left = limit_request(data, refused=b"\1" * found.spans).request
+    assert limit_request(data, attribute_bytes_max=max(1, found.attribute_bytes)).request == data
+    assert check(cut)[:5] == found[:5]
+    assert check(left).spans == 0
+    marks = max(3, len(TRUNCATED))
+    assert _longest_text(ExportTraceServiceRequest.FromString(cut)) <= marks
+    traces = LiveTraces(seed=1, idle_s=1, keep_s=1, traces_max=10)
+    assert traces.admit(data, found.spans, 1, traces_max=0, bytes_max=0).refused is None
 
 
 def _longest_text(message: Message) -> int:
@@ -81,6 +102,7 @@ def assert_kernel_agrees(data: bytes) -> bool:
     found = check(exact)
     assert found._replace(attribute_bytes=0) == expected
     assert found.attribute_bytes >= _longest_text(ExportTraceServiceRequest.FromString(data))
+    _assert_limits_hold(exact, found)
     if not has_all_ids(data):
         _assert_refused(lambda request: build_tables([request]), exact)
         return True

@@ -67,7 +67,12 @@ from tracestore.storage.objects.local import LocalObjectStore
 from tracestore.storage.objects.measured import MeasuredObjectStore
 from tracestore.storage.wal.lock import DirectoryLock
 from tracestore.storage.wal.log import WriteAheadLog
-from tracestore.storage.wal.replay import QUARANTINE, Replay, list_tenants
+from tracestore.storage.wal.replay import (
+    QUARANTINE,
+    Replay,
+    check_own_directory,
+    list_tenants,
+)
 from tracestore.telemetry import Metrics
 from tracestore.tracing import TraceIdFilter, Tracing
 from tracestore.version import package_version
@@ -218,9 +223,11 @@ class Process:
         instruments = WalInstruments(metrics)
 
         def open_log(tenant: TenantId) -> WriteAheadLog:
-            return WriteAheadLog(
+            opened = WriteAheadLog(
                 wal / tenant, settings.ingester.wal, clock, tenant, metrics=instruments
             )
+            check_own_directory(wal, tenant)
+            return opened
 
         def replay(tenant: TenantId) -> Replay:
             held_by_blocks = self._follower.current().wal_segments(tenant)

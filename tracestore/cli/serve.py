@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from tracestore.cli.running import check_directories, run_foreground
 from tracestore.settings.flags import Arguments, parse_arguments
 from tracestore.settings.leaves import leaves
-from tracestore.settings.load import load_settings
+from tracestore.settings.load import load_settings, read_overrides
 from tracestore.settings.render import render_value
 from tracestore.version import package_version
 
@@ -45,7 +45,11 @@ def run_serve(argv: Sequence[str]) -> int:
         return _probe(arguments)
     loaded = load_settings(arguments)
     if "config.verify" in arguments.switches:
-        for warning in loaded.warnings:
+        from tracestore.services.overrides import check_tenants
+
+        overrides = read_overrides(loaded)
+        check_tenants(overrides, source=loaded.settings.overrides.per_tenant_override_config)
+        for warning in (*loaded.warnings, *overrides.warnings):
             print(f"tracestore: warning: {warning}", file=sys.stderr)
         return 0
     check_directories(loaded.settings)

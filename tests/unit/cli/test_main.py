@@ -84,6 +84,24 @@ def test_a_command_line_of_tempo_without_command_is_serve(
 
 
 @pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("overrides: {a: {max_bytes_per_trace: 1}}", 0, "flat format of Tempo 2.x"),
+        ("overrides: {a: {max_bytes: 1}}", 1, "unknown key overrides.max_bytes"),
+        ("overrides: {a/b: {}}", 1, "tenant ID 'a/b' contains unsupported character '/'"),
+    ],
+)
+def test_verifying_looks_at_the_limits_of_tenants_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, code: int, words: str
+) -> None:
+    (tmp_path / "o.yaml").write_text(text)
+    flag = f"--overrides.per-tenant-override-config={tmp_path / 'o.yaml'}"
+
+    assert main(["serve", "-config.verify", flag]) == code
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("argv", "message"),
     [
         (["sreve"], "unknown command 'sreve', known are serve, query, trace, tags, demo, "),

@@ -161,6 +161,23 @@ def list_tenants(directory: Path) -> list[TenantId]:
     return found
 
 
+def check_own_directory(directory: Path, tenant: TenantId) -> None:
+    """See that the directory of a tenant, which is there, is not also that of another.
+
+    Raises: UnavailableError where the file system does not tell upper from lower case and a tenant
+    has the name already.
+    """
+    try:
+        names = {path.name for path in directory.iterdir()}
+    except OSError as error:
+        raise unavailable(f"list WAL directories in {directory}", error) from error
+    if tenant not in names:
+        raise UnavailableError(
+            f"tenant {tenant} differs from another by case alone, which the file system of "
+            f"{directory} does not tell apart"
+        )
+
+
 def _where(path: Path, damage: WalDamage) -> dict[str, str | int]:
     return {
         "file": str(path),

@@ -6,7 +6,7 @@ import pytest
 from support.clocks import ManualClock
 from support.otlp import request, span
 
-from tracestore.errors import InvalidRequestError, UnavailableError
+from tracestore.errors import InvalidRequestError, LimitExceededError, UnavailableError
 from tracestore.kernel import RequestCheck
 from tracestore.model.ids import SINGLE_TENANT, TenantId
 from tracestore.services.blocking import BlockingPool
@@ -24,11 +24,14 @@ class FakeIngester:
     def __init__(self) -> None:
         self.taken: list[bytes] = []
         self.error: Exception | None = None
+        self.refusal: Exception | None = None
 
     def append(
         self, tenant: TenantId, request: bytes | bytearray, checked: RequestCheck
     ) -> Future[WalPosition]:
         assert tenant == SINGLE_TENANT
+        if self.refusal is not None:
+            raise self.refusal
         done: Future[WalPosition] = Future()
         if self.error is not None:
             done.set_exception(self.error)
@@ -104,6 +107,38 @@ def test_what_the_disk_refuses_is_not_accepted(make: Callable[..., Setup]) -> No
         setup.push(GOOD)
 
     assert setup.accepted() == 0
+
+
+def test_a_tenant_too_many_is_refused_and_counted(make: Callable[..., Setup]) -> None:
+    setup = make()
+    setup.ingester.refusal = LimitExceededError("too many tenants", limit="tenants_max")
+
+    with pytest.raises(LimitExceededError, match="too many tenants"):
+        setup.push(GOOD)
+
+    labels = {"reason": "too_many_tenants", "tenant": SINGLE_TENANT}
+    assert setup.metrics.value("tempo_discarded_spans_total", **labels) == 2
+    assert setup.accepted() == 0
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "warnings"),
+    [(0, 0, 0), (-119, 119, 0), (-121, 0, 1), (0, 121, 1), (-(10**8), 10**8, 1)],
+)
+def test_requests_with_spans_far_from_now_are_kept_and_counted(
+    make: Callable[..., Setup], start_s: int, end_s: int, warnings: int
+) -> None:
+    setup = make()
+    now_ns = ManualClock().now_ns()
+    one = span(trace=1, id=1)
+    one.start_time_unix_nano = now_ns + start_s * 10**9
+    one.end_time_unix_nano = now_ns + end_s * 10**9
+
+    setup.push(request(resource={}, spans=[one]))
+
+    labels = {"reason": "outside_ingestion_time_slack", "tenant": SINGLE_TENANT}
+    assert setup.metrics.value("tempo_warnings_total", **labels) == warnings
+    assert len(setup.ingester.taken) == 1
 
 
 def test_bytes_in_flight_are_bounded_but_one_request_is_always_let_in(
