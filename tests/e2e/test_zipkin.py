@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,6 +60,22 @@ def test_json_is_taken_on_any_path(server: Server, path: str) -> None:
     assert span["resource"]["attributes"] == [
         {"key": "service.name", "value": {"stringValue": "shop"}}
     ]
+
+
+def test_spans_of_version_1_are_taken_on_their_path(server: Server) -> None:
+    as_json = [{"traceId": "181", "id": "1", "annotations": [{"timestamp": US, "value": "sr"}]}]
+    as_thrift = struct.pack(">bibhqbhqb", 12, 1, 10, 1, 0x182, 10, 4, 1, 0)
+
+    replies = [
+        post(server, as_json, "/api/v1/spans"),
+        post(server, as_thrift, "/api/v1/spans", Content_Type="application/x-thrift"),
+        post(server, as_thrift[:-1], "/api/v1/spans", Content_Type="application/x-thrift"),
+    ]
+
+    assert [reply.status_code for reply in replies] == [202, 202, 400]
+    assert replies[2].text == "thrift struct is cut off at byte 27"
+    assert [span["kind"] for span in spans_of(server, 0x181)] == ["SPAN_KIND_SERVER"]
+    assert len(spans_of(server, 0x182)) == 1
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,8 @@ class OtherReceivers:
             yield HttpServer("jaeger-thrift-http", app, self._jaeger_http, drain_timeout_s=drain_s)
         if self._jaeger_grpc is not None:
             server = self._make_jaeger_grpc(parts, self._jaeger_grpc)
-            yield GrpcServer("jaeger-grpc", server, drain_timeout_s=drain_s)
+            if server is not None:
+                yield GrpcServer("jaeger-grpc", server, drain_timeout_s=drain_s)
 
     def agents(self, parts: Parts) -> Iterator[Service]:
         """Make what takes datagrams; it has to end before new spans are refused."""
@@ -141,14 +142,21 @@ class OtherReceivers:
                 ),
             )
 
-    def _make_jaeger_grpc(self, parts: Parts, bound: socket.socket) -> aio.Server:
-        """Hand the port over: gRPC listens on sockets of its own making only."""
+    def _make_jaeger_grpc(self, parts: Parts, bound: socket.socket) -> aio.Server | None:
+        """Hand the port over, which somebody may be quick to take: gRPC makes its own sockets."""
         limit = self._settings.jaeger.grpc.request_bytes_max
         receiver = JaegerGrpcReceiver(_translating(parts, limit, JAEGER_GRPC, METHOD))
         server = make_server(receiver, request_bytes_max=limit)
         address = bound_address(bound)
         bound.close()
-        bind_grpc(server, address, setting=f"{_SECTION}.jaeger.grpc.endpoint")
+        try:
+            bind_grpc(server, address, setting=f"{_SECTION}.jaeger.grpc.endpoint")
+        except SettingsError as error:
+            if _is_asked_for(self._settings.jaeger.grpc, ReceiverSettings().jaeger.grpc):
+                raise
+            _warn_taken("jaeger.grpc", error)
+            self._jaeger_grpc_address = None
+            return None
         return server
 
 
@@ -182,7 +190,7 @@ def _take_port(
         return None
     setting = f"{_SECTION}.{name}.endpoint"
     address = parse_address(settings.endpoint, setting=setting)
-    asked_for = settings.enabled or settings.endpoint != default.endpoint
+    asked_for = _is_asked_for(settings, default)
     try:
         bound = bind(address, setting=setting)
     except SettingsError as error:
@@ -197,7 +205,13 @@ def _take_port(
         except OSError as error:
             _warn_taken(name, error)
             return None
+    log.info("receiver", extra={"receiver": name, "endpoint": str(bound_address(bound))})
     return bound
+
+
+def _is_asked_for(settings: _Listener, default: _Listener) -> bool:
+    """Whether somebody named the receiver, so that it must run."""
+    return bool(settings.enabled) or settings.endpoint != default.endpoint
 
 
 def _warn_taken(name: str, error: Exception) -> None:
