@@ -126,6 +126,8 @@ class Placed:
     resource: list[tuple[str, Any]]
     scope: tuple[str, str, list[tuple[str, Any]]]
     sources: frozenset[int]
+    copies: int = 1
+    """How often each of them was sent it: senders deliver at least once."""
 
     def group(self) -> ResourceSpans:
         name, version, pairs = self.scope
@@ -144,8 +146,9 @@ def place_spans(seed: int, sources: int) -> list[Placed]:
     found: dict[tuple[bytes, bytes, int], Placed] = {}
     for made in rng.choice([_tangle, _tree, _tree])(rng):
         held = frozenset(rng.choices(range(sources), k=rng.choice([1, 1, 2])))
+        copies = rng.choice([1, 1, 1, 1, 2])
         found[made.trace_id, made.span_id, made.kind] = Placed(
-            made, rng.choice(resources), rng.choice(scopes), held
+            made, rng.choice(resources), rng.choice(scopes), held, copies
         )
     return list(found.values())
 
@@ -157,4 +160,5 @@ def placed_spans(*, sources: int) -> st.SearchStrategy[list[Placed]]:
 
 def request_for(placed: list[Placed], source: int) -> bytes:
     """Make the request that one source was sent."""
-    return request_of([each.group() for each in placed if source in each.sources])
+    held = [each for each in placed if source in each.sources]
+    return request_of([each.group() for each in held for _ in range(each.copies)])
