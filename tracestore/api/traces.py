@@ -15,6 +15,7 @@ from tracestore.api.query_string import parameters_of
 from tracestore.api.tenant import Tenancy
 from tracestore.api.trace_params import TraceFormat, TraceParams, parse_trace_by_id
 from tracestore.api.watch import while_connected
+from tracestore.codec.otlp import spans_exceed
 from tracestore.codec.trace_json import (
     TraceAnswer,
     empty_trace,
@@ -132,7 +133,8 @@ class _Lookup:
             trace = keep_spans(trace, marked, self.params.kept)
             if sum(1 for _ in spans_of(trace)) < found.spans:
                 messages.append(FILTERED)
-        if self.bytes_max and trace.ByteSize() > self.bytes_max:
+        is_large = self.bytes_max and trace.ByteSize() > self.bytes_max
+        if is_large and spans_exceed(trace.SerializeToString(), self.bytes_max):
             keep_first_bytes(trace, self.bytes_max)
             messages.append(
                 f"Trace exceeds maximum size of {self.bytes_max} bytes, a partial trace is returned"
@@ -149,7 +151,7 @@ def answer_v1(found: TraceFound | None, bytes_max: int, encoding: Encoding) -> A
     """Make the first version's answer."""
     if found is None:
         return Answer(status=404, media_type=None)
-    if bytes_max and len(found.otlp) > bytes_max:
+    if bytes_max and spans_exceed(found.otlp, bytes_max):
         return text(f"trace exceeds max size (max bytes: {bytes_max})", 422)
     trace = parse_trace(found.otlp)
     if encoding is Encoding.PROTOBUF:

@@ -23,6 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tracestore.errors import InvalidRequestError
+from tracestore.kernel import LiveTraces, check
 
 _ID_BYTES = {
     "traceId": 16,
@@ -124,3 +125,15 @@ def _check_bytes(request: dict[str, Any]) -> None:
 
 def _is_base64(text: str) -> bool:
     return _BASE64.fullmatch(text) is not None and len(text.rstrip("=")) % 4 != 1
+
+
+def spans_exceed(otlp: bytes, bytes_max: int) -> bool:
+    """Tell whether the spans of one trace have more bytes together, as ingest counts them.
+
+    What wraps them does not count, so a trace that ingest let grow to its limit can be read.
+    """
+    if len(otlp) <= bytes_max:
+        return False
+    sizes = LiveTraces(seed=0, idle_s=1, keep_s=1, traces_max=1)
+    found = sizes.admit(otlp, check(otlp).spans, 1, traces_max=0, bytes_max=bytes_max)
+    return found.trace_too_large > 0
