@@ -9,14 +9,72 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from tracestore.errors import LimitExceededError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Completions:
+    """Futures that threads complete, awaited in an event loop. Thread-safe.
+
+    The loop is woken once for all that complete together, not once for each: a wake costs a system
+    call and a change of threads, and one sync of the log completes many requests.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ended: list[tuple[asyncio.Future[None], Callable[[], None] | None]] = []
+        """Not yet told to the loop, which knows that there are some."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def wait(self, work: Future[T], then: Callable[[], None] | None = None) -> T:
+        """Wait for a future. Cancelling the caller cancels it.
+
+        Args:
+            then: called in the loop once it has ended, also if the caller has gone.
+        """
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        work.add_done_callback(lambda _: self._end(loop, waiter, then))
+        try:
+            await waiter
+            return work.result()
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+        finally:
+            # An error holds this frame, which must not hold the error: what the function had in
+            # hand, a large request say, would stay until the collector comes by.
+            del work
+
+    def _end(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        waiter: asyncio.Future[None],
+        then: Callable[[], None] | None,
+    ) -> None:
+        with self._lock:
+            if self._loop is not loop:
+                self._loop, self._ended = loop, []
+            self._ended.append((waiter, then))
+            must_wake = len(self._ended) == 1
+        if must_wake and not loop.is_closed():
+            loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        with self._lock:
+            ended, self._ended = self._ended, []
+        for waiter, then in ended:
+            if then is not None:
+                then()
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 class BlockingPool:
@@ -29,6 +87,7 @@ class BlockingPool:
         refusal: the message of what is refused beyond that.
         """
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._completions = Completions()
         self._name = name
         self._outstanding = 0
         self._outstanding_max = threads + waiting_max
@@ -49,21 +108,13 @@ class BlockingPool:
         """
         if self._outstanding >= self._outstanding_max:
             raise LimitExceededError(self._refusal, limit=self._name, retry_after_s=1.0)
-        loop = asyncio.get_running_loop()
         context = contextvars.copy_context()
         work = self._executor.submit(lambda: context.run(function, *args, **kwargs))
         self._outstanding += 1
-        work.add_done_callback(lambda _: self._count_down(loop))
         try:
-            return await asyncio.wrap_future(work)
+            return await self._completions.wait(work, self._one_less)
         finally:
-            # An error holds this frame, which must not hold the error: what the function had in
-            # hand, a large request say, would stay until the collector comes by.
-            del work
-
-    def _count_down(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._one_less)
+            del work  # as in ``wait``
 
     def _one_less(self) -> None:
         self._outstanding -= 1

@@ -3,11 +3,13 @@ import contextlib
 import gc
 import threading
 import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
 
 from tracestore.errors import LimitExceededError
-from tracestore.services.blocking import BlockingPool
+from tracestore.services.blocking import BlockingPool, Completions
 
 
 def test_what_a_function_returns_or_raises_comes_back() -> None:
@@ -80,3 +82,48 @@ def test_an_error_leaves_nothing_behind_for_the_collector() -> None:
         assert [ref() for ref in kept] == [None]
     finally:
         gc.enable()
+
+
+def test_futures_that_complete_together_wake_the_loop_once() -> None:
+    async def check() -> None:
+        loop = asyncio.get_running_loop()
+        wakes: list[object] = []
+        wake = loop.call_soon_threadsafe
+
+        def counted_wake(tell: Callable[[], None]) -> asyncio.Handle:
+            wakes.append(tell)
+            return wake(tell)
+
+        loop.call_soon_threadsafe = counted_wake  # type: ignore[method-assign, assignment]
+        completions = Completions()
+        works: list[Future[int]] = [Future() for _ in range(5)]
+        waiting = [asyncio.ensure_future(completions.wait(work)) for work in works]
+        await asyncio.sleep(0)
+        for number, work in enumerate(works[:4]):
+            work.set_result(number)
+        works[4].set_exception(ValueError("five"))
+
+        assert await asyncio.gather(*waiting[:4]) == [0, 1, 2, 3]
+        with pytest.raises(ValueError, match="five"):
+            await waiting[4]
+        assert len(wakes) == 1
+
+    asyncio.run(check())
+
+
+def test_a_caller_that_goes_cancels_the_future_and_its_end_is_told() -> None:
+    async def check() -> None:
+        completions = Completions()
+        work: Future[int] = Future()
+        ended: list[bool] = []
+        waiting = asyncio.ensure_future(completions.wait(work, lambda: ended.append(True)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await asyncio.sleep(0)
+
+        assert waiting.cancelled()
+        assert work.cancelled()
+        assert ended == [True]
+
+    asyncio.run(check())

@@ -26,6 +26,9 @@ class FakeIngester:
         self.error: Exception | None = None
         self.refusal: Exception | None = None
 
+    def has(self, tenant: TenantId) -> bool:
+        return True
+
     def append(
         self, tenant: TenantId, request: bytes | bytearray, checked: RequestCheck
     ) -> Future[WalPosition]:
