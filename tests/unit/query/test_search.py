@@ -16,6 +16,7 @@ from tracestore.model.tables import SpanTables
 from tracestore.model.times import MILLISECOND_NS, TimeRange
 from tracestore.query.block_source import BlockSource
 from tracestore.query.control import QueryControl
+from tracestore.query.ordering import Sort
 from tracestore.query.search import SearchParams, search
 from tracestore.query.tables_source import TablesSource
 from tracestore.storage.block.cache import BlockCache
@@ -106,6 +107,24 @@ def test_the_window_is_that_of_the_whole_trace() -> None:
 
     assert traces_of(run_search(sources, '{ name =~ "before|after" }', window=window)) == [1]
     assert traces_of(run_search(sources[:1], '{ name = "before" }', window=window)) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "found"),
+    [(0, 10, []), (0, 11, [1]), (19, 30, [1]), (20, 30, [1]), (21, 30, []), (12, 13, [1])],
+)
+def test_a_trace_is_in_the_window_if_some_moment_of_it_is(
+    first: int, end: int, found: list[int]
+) -> None:
+    """Times in ns; the trace lasts from 10 to 20, both included, the window ends before its end."""
+    one = span(trace=1, id=1, start_ms=10e-6, duration_ms=10e-6)
+    others = [span(trace=t, id=t, start_ms=ms) for t, ms in ((8, -5), (9, 5))]
+    window = TimeRange(start_ns=EPOCH_NS + first, end_ns=EPOCH_NS + end)
+
+    for sort in Sort:
+        params = SearchParams(limit=9, spans_per_span_set=1, window=window, sort=sort)
+        sources = [source_of("a", request(spans=[one, *others]))]
+        assert traces_of(search(sources, plan("{}"), params, control())) == found
 
 
 def test_first_spans_by_start_are_shown_and_all_are_counted() -> None:
