@@ -1,8 +1,9 @@
 """What a metrics query costs: CPU milliseconds by kind of query, over a block of the load.
 
-Each query covers all spans in about 240 intervals, exemplars included, and is run a few times on a
-warm cache; the median counts. Beside it stands what it costs ``pyarrow.parquet``, on one thread, to
-open the files and read just the columns of spans, resources and scopes that the query reads.
+Each query covers all spans in about 240 intervals, exemplars and JSON included, and is run a few
+times on a warm cache, in a process set up as a server is; the median counts. Beside it stands what
+it costs ``pyarrow.parquet``, on one thread, to open the files and read just the columns of spans,
+resources and scopes that the query reads.
 
 
     python bench/metrics.py --spans 1000000 --runs 7
@@ -24,6 +25,7 @@ from search import parquet_ms, sources
 
 import traceql
 from tracestore.api.metrics_params import default_step_ns
+from tracestore.cli.memory import tune_process
 from tracestore.clock import SystemClock
 from tracestore.codec.metrics_json import render_range_json
 from tracestore.model.results import QueryStats
@@ -130,6 +132,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--only", default="", help="queries with this text in them")
     options = parser.parse_args()
+    tune_process()
     with tempfile.TemporaryDirectory() as directory:
         for name, source in sources(options.spans, directory).items():
             of_block = None if source.is_live else Path(directory)

@@ -225,7 +225,12 @@ def _labels(
 ) -> Labels:
     """Reference 6.4."""
     pairs = [
-        (reference.field.text, _shown(evaluate(reference, first_seen(span, trace))))
+        (
+            reference.field.text,
+            None
+            if reference.field is Intrinsic.PARENT
+            else _shown(evaluate(reference, first_seen(span, trace))),
+        )
         for reference in by
     ]
     labels = tuple((name, value) for name, value in pairs if value is not None)

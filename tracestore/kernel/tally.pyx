@@ -49,6 +49,7 @@ def cell_keys(
     cdef uint64_t origin_ns = (grid[0] + 1) & 0xFFFFFFFFFFFFFFFF
     cdef uint64_t step_ns = grid[1]
     cdef int64_t points = grid[2]
+    cdef uint64_t length_ns = step_ns * <uint64_t>points
     cdef double per_ns = 1.0 / step_ns
     cdef Py_ssize_t total = start_ns.shape[0] if rows is None else rows.shape[0]
     keys = np.empty(total, np.int64)
@@ -81,15 +82,15 @@ def cell_keys(
             if has_buckets:
                 key = key * width + buckets[place]
             offset = start_ns[row] - origin_ns
+            if offset >= length_ns:
+                is_bad = True
+                break
             # a quotient of floats is off by less than one, which is cheaper to mend than to divide
             point = <int64_t>(<double><int64_t>offset * per_ns)
             if <uint64_t>point * step_ns > offset:
                 point -= 1
             elif offset - <uint64_t>point * step_ns >= step_ns:
                 point += 1
-            if point < 0 or point >= points:
-                is_bad = True
-                break
             found[place] = key * points + point
     if is_bad:
         raise IndexError("a span that is not there, or begins outside of the grid")

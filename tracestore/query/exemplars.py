@@ -119,12 +119,15 @@ class ExemplarPicker:
         looked_at, groups = looked_at[counted], groups[counted]
         part = self._part(offer, looked_at)
         pair, first = number_by_first(groups * self._parts + part)
-        part, group = part[first], groups[first]
+        last = first.copy()
+        last[pair] = np.arange(len(pair))
+        first = np.concatenate([first, last[last != first]])
+        part, group, rarity = part[first], groups[first], np.bincount(pair)[pair[first]]
         known = np.array(sorted(self._of_series), np.int64)
         is_new = ~np.isin(offer.series, known)
         lacking = np.flatnonzero(self._of_part[part] < PER_PART)
-        rarity, is_old = np.bincount(pair)[lacking], ~is_new[group[lacking]]
-        order = lacking[np.lexsort((rarity, is_old, part[lacking]))]
+        is_old = ~is_new[group[lacking]]
+        order = lacking[np.lexsort((rarity[lacking], is_old, part[lacking]))]
         rank = np.arange(len(order)) - np.searchsorted(part[order], part[order])
         chosen = order[rank < PER_PART - self._of_part[part[order]]]
         is_new[group[chosen]] = False

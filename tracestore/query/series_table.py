@@ -140,7 +140,9 @@ class SeriesTable:
     @property
     def samples(self) -> int:
         """How many samples there are, at most."""
-        return int(np.count_nonzero(~np.isnan(self.fill))) * self.points + len(self.cells)
+        is_filled = ~np.isnan(self.fill)
+        listed = int(np.count_nonzero(~is_filled[self.of_series]))
+        return int(np.count_nonzero(is_filled)) * self.points + listed
 
 
 def no_series(points: int) -> SeriesTable:
