@@ -94,6 +94,7 @@ class Http2Stream:
             log.error("request failed", exc_info=error)
         if not self._is_answered:
             self._connection.reset(self.id, h2.errors.ErrorCodes.INTERNAL_ERROR)
+            self.disconnect()
         self._is_answered = True
 
     def _scope(self) -> dict[str, Any]:
