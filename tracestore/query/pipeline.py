@@ -122,10 +122,9 @@ class _Run:
         """Tell whether some trace matches what every trace must; reads no more than needed."""
         masks: list[BoolArray] = []
         for group in self._bound.required:
-            mask: Mask = False
-            for condition in group:
-                mask = mask_or(mask, self._mask(condition))
-            mask = settle(mask)
+            mask = self._mask(group[0])
+            for condition in group[1:]:
+                mask = settle(mask_or(mask, self._mask(condition)))
             if mask is False:
                 return False
             if mask is not True:
@@ -167,7 +166,7 @@ class _Run:
         match node:
             case nodes.Filter():
                 mask = self._mask(self._bound.condition(node))
-                return settle(mask_and(given.marked, mask))
+                return mask if given.marked is True else settle(mask_and(given.marked, mask))
             case nodes.Pipeline():
                 return self.pipeline(node, given).marked
         if node.operator is Operator.OR:

@@ -202,7 +202,7 @@ class ChunkScan:
             self._owned[domain] = OwnedRows(owners, self.chunk.spans)
         return self._owned[domain]
 
-    @property
+    @cached_property
     def span_counts(self) -> npt.NDArray[np.int32]:
         """(T,) the spans of each trace of the chunk; they lie one trace after the other."""
         return self.of_source.traces.span_count[self.trace_slice]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +68,7 @@ class ShownTraces(ChunkScan):
             counts = self._counts[begin:end].tolist()
             yield Piece(chunk, _runs(first, counts))
 
-    @property
+    @cached_property
     def span_counts(self) -> npt.NDArray[np.int32]:
         return self._counts
 
