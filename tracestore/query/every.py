@@ -81,13 +81,15 @@ def _list(scope: Scope, sort: Sort) -> Iterator[_Listed]:
     """Yield all matching traces, each once."""
     of_sources = [matches for scan in scope.inside if (matches := scope.evaluate(scan)) is not None]
     split = scope.split_candidates()
+    maybe = scope.may_be_split(of_sources)
     each = [matches.scan.traces.ids[matches.rows] for matches in of_sources]
-    ids = np.unique(np.concatenate([np.empty(0, "S16"), *each, split.ids]))
-    if len(ids) == 0:
-        return
+    asked = [its_ids[mask] for its_ids, mask in zip(each, maybe, strict=True)]
+    ids = np.unique(np.concatenate([np.empty(0, "S16"), *asked, split.ids]))
     counts, wholes = scope.join(ids)
-    for matches, its_ids in zip(of_sources, each, strict=True):
-        single = (counts[np.searchsorted(ids, its_ids)] == 1) & ~matches.outside
+    for matches, its_ids, mask in zip(of_sources, each, maybe, strict=True):
+        single = ~mask
+        single[mask] = counts[np.searchsorted(ids, its_ids[mask])] == 1
+        single &= ~matches.outside
         rows = matches.rows[single]
         keys, start_ns = sort_keys(matches.scan, rows, sort), matches.scan.traces.start_ns[rows]
         yield _Listed(keys, start_ns, its_ids[single], matches, rows)

@@ -14,7 +14,16 @@ from tracestore.model.tables import Table
 from tracestore.model.times import TimeRange
 from tracestore.query.candidates import Matches, evaluate
 from tracestore.query.control import QueryControl
-from tracestore.query.fragments import Ids, Rows, SplitTraces, locate, read_whole, split_traces
+from tracestore.query.fragments import (
+    PROBES_MAX,
+    Ids,
+    Rows,
+    SplitTraces,
+    locate,
+    read_whole,
+    split_traces,
+)
+from tracestore.query.masks import BoolArray
 from tracestore.query.mentions import BoundMentions
 from tracestore.query.metered_source import MeteredSource
 from tracestore.query.pipeline import BoundPipeline
@@ -145,6 +154,16 @@ class Scope:
         kept[matches.outside] = self._split.contain(scan.traces.keys[matches.rows[matches.outside]])
         return replace(matches, rows=matches.rows[kept], outside=matches.outside[kept])
 
+    def may_be_split(self, found: Sequence[Matches]) -> list[BoolArray]:
+        """Mark of many matches those that may lie in several sources; of few or far ones, all.
+
+        Few are looked up in filters, which costs less than to open every source.
+        """
+        count = sum(len(matches.rows) for matches in found)
+        if count <= PROBES_MAX or len(self._near) < len(self.scans):
+            return [np.ones(len(matches.rows), np.bool_) for matches in found]
+        return [self._split.contain(matches.scan.traces.keys[matches.rows]) for matches in found]
+
     def join(self, ids: Ids) -> tuple[Rows, Iterator[Matches]]:
         """Find out which traces lie in several sources, and evaluate those as a whole.
 
@@ -153,7 +172,7 @@ class Scope:
 
         Returns: in how many sources each is; the matches, which are made as they are asked for.
         """
-        if len(self.scans) == 1:
+        if len(self.scans) == 1 or len(ids) == 0:
             return np.ones(len(ids), np.int64), iter(())
         with self.stage("locate"):
             parts = locate(self.scans, ids)

@@ -24,6 +24,7 @@ from tracestore.errors import (
 from tracestore.model.results import QueryStats, SearchResult, TraceCount, TraceSummary
 from tracestore.model.tables import Table
 from tracestore.model.times import MILLISECOND_NS
+from tracestore.query import found
 from tracestore.query.control import QueryControl
 from tracestore.query.ordering import SEEN_MAX, Cursor, Sort
 from tracestore.query.search import SearchParams, search
@@ -89,28 +90,37 @@ def key_of(trace: TraceSummary, sort: Sort) -> tuple[int, bytes]:
     return (-value if sort.is_descending else value, trace.trace_id)
 
 
+@pytest.mark.parametrize("probes_max", [0, found.PROBES_MAX], ids=["many", "few"])
 @settings(deadline=None, max_examples=40)
 @given(
     each=st.lists(spans, min_size=1, max_size=3),
     sort=st.sampled_from(Sort),
     limit=st.integers(1, 4),
 )
-def test_pages_are_the_whole_answer_in_order(each: list[Spans], sort: Sort, limit: int) -> None:
+def test_pages_are_the_whole_answer_in_order(
+    probes_max: int, each: list[Spans], sort: Sort, limit: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(found, "PROBES_MAX", probes_max)
+        pages_are_the_whole_answer(each, sort, limit)
+
+
+def pages_are_the_whole_answer(each: list[Spans], sort: Sort, limit: int) -> None:
     sources = [source_of(f"s{n}", placed, 1 + 100 * n) for n, placed in enumerate(each)]
     whole = page(sources, sort, 100).traces
 
     assert {t.trace_id for t in whole} == {trace_id(one[0]) for placed in each for one in placed}
     assert [key_of(t, sort) for t in whole] == sorted(key_of(t, sort) for t in whole)
-    found: list[TraceSummary] = []
+    paged: list[TraceSummary] = []
     cursor = ""
     for _ in range(10):
         result = page(sources, sort, limit, cursor, count=True)
         assert result.total == TraceCount(traces=len(whole), exact=True)
-        found += result.traces
+        paged += result.traces
         cursor = result.next_cursor
         if not cursor:
             break
-    assert found == list(whole)
+    assert paged == list(whole)
 
 
 def test_data_that_arrives_between_pages_repeats_nothing() -> None:
