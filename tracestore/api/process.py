@@ -54,6 +54,7 @@ from tracestore.services.instruments import StoreInstruments, WalInstruments
 from tracestore.services.lifecycle import Service, Supervisor
 from tracestore.services.overrides import OverridesFollower
 from tracestore.services.querier.service import Querier
+from tracestore.services.querier.turns import Turns
 from tracestore.services.tenant_labels import TenantLabels
 from tracestore.services.user_overrides import UserOverridesFollower, UserOverridesStore
 from tracestore.settings.load import LoadedSettings, read_overrides
@@ -375,6 +376,11 @@ class Process:
             is_ready=lambda: self._ingester.is_ready,
             limits=self._overrides.limits,
             name_tenants=self._labels.of,
+            turns=Turns(
+                settings.query.max_concurrent_queries,
+                waiting_max=settings.query.max_outstanding_queries,
+                refusal="job queue full",
+            ),
         )
         self._metrics.cache_bytes.labels("block").set_function(lambda: cache.bytes)
         self._metrics.cache_hits.labels("block").set_function(lambda: cache.hits)

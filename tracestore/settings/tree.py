@@ -324,7 +324,7 @@ class QuerySettings:
     tenants_max: int = 64
     """Tenants that one query may name."""
     max_outstanding_queries: int = 200
-    """Queries that may wait; more are refused with 429."""
+    """Queries of a tenant that may wait; more are refused with 429. Tenants are served in turn."""
     query_timeout_s: float = 30.0
     """A query that takes longer is cut off with 504."""
     max_bytes_read: int = 0

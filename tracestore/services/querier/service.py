@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
@@ -23,6 +24,7 @@ from tracestore.query.control import QueryControl
 from tracestore.query.source import SpanSource
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.querier.limits import strictest
+from tracestore.services.querier.turns import Turns
 from tracestore.settings.limits import TenantLimits
 from tracestore.settings.tree import QuerySettings
 from tracestore.storage.index.blocklist import BlockList, merge_newest_first
@@ -72,6 +74,8 @@ class Querier:
 
     limits: Callable[[TenantId], TenantLimits] = lambda _: TenantLimits()
     """Of a tenant, as they are now."""
+    turns: Turns | None = None
+    """Hands out the pool's threads to the tenants in turn; None: first come, first served."""
     name_tenants: Callable[[str], str] = str
     """Bounds how many names of tenants metrics have."""
 
@@ -108,10 +112,10 @@ class Querier:
             bytes_max=settings.max_bytes_read,
             answer_bytes_max=settings.max_answer_bytes,
         )
-        waiting = max(0, self.pool.outstanding + 1 - self.settings.max_concurrent_queries)
-        self.metrics.queue_length.labels(label).set(waiting)
+        asker = "|".join(tenants)
         try:
-            answer = await self.pool.run(self._evaluate, tenants, evaluate, control, started_ns)
+            async with self._turn(asker, label):
+                answer = await self.pool.run(self._evaluate, tenants, evaluate, control, started_ns)
         except LimitExceededError:
             self.metrics.discarded_queries.labels(label).inc()
             raise
@@ -123,6 +127,21 @@ class Querier:
         seconds = (self.clock.monotonic_ns() - started_ns) / 1e9
         self.metrics.query_seconds.labels(label, operation.value).observe(seconds)
         return answer
+
+    @asynccontextmanager
+    async def _turn(self, asker: str, label: str) -> AsyncIterator[None]:
+        """Have a thread of the pool. Raises: LimitExceededError."""
+        if self.turns is None:
+            yield
+            return
+        length = self.metrics.queue_length.labels(label)
+        length.set(self.turns.waiting(asker) + 1)
+        try:
+            async with self.turns.turn(asker):
+                length.set(self.turns.waiting(asker))
+                yield
+        finally:
+            length.set(self.turns.waiting(asker))
 
     def label(self, tenants: tuple[TenantId, ...]) -> str:
         """Name tenants in metrics, as ``a|b``; those that have nothing are not named.
