@@ -35,7 +35,7 @@ QUERY = "{ }"
 Spans = list[tuple[int, int, int, bool]]
 """Trace, start and duration in ms, whether it failed."""
 spans = st.lists(
-    st.tuples(st.integers(1, 6), st.integers(0, 3), st.integers(0, 3), st.booleans()), max_size=8
+    st.tuples(st.integers(1, 6), st.integers(0, 3), st.integers(-3, 3), st.booleans()), max_size=8
 )
 
 
