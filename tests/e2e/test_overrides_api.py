@@ -142,6 +142,7 @@ def test_pages_show_the_limits_of_tenants(server: Server) -> None:
     assert "max_search_duration_s: 129600.0\n" in page("/status/overrides/any.body")
     assert "remote_write_headers:\n        X: '********'" in page("/status/runtime_config")
     assert "rate_limit_bytes: 7" in page("/status/runtime_config?mode=diff")
+    assert "GET /status/runtime_config\noverrides:\n  fixed:\n" in page("/status")
     assert httpx.get(f"{server.api_url}/status/overrides/a b").status_code == 400
 
 

@@ -34,6 +34,8 @@ class Ops:
     """Writes what is live, of one tenant or of all, to blocks; returns when that is done."""
     render_config: Callable[[str], str]
     """Mode (empty, ``diff`` or ``defaults``) -> YAML of the settings."""
+    render_limits: Callable[[str], str]
+    """The same for the limits of tenants, but for ``defaults``."""
 
     def add_to_routes(self, prefix: str) -> None:
         """Serve all of them; only the API's own are under the prefix."""
@@ -44,7 +46,7 @@ class Ops:
         add("/metrics", self.render_metrics, methods=READ)
         add("/flush", self.flush)
         add("/status", self.status, methods=READ)
-        for section in ("version", "services", "endpoints", "config"):
+        for section in ("version", "services", "endpoints", "config", "runtime_config"):
             add(f"/status/{section}", self.status, methods=READ)
 
     async def echo(self, _request: Request) -> Answer:
@@ -95,6 +97,7 @@ class Ops:
             "services": lambda: _table(("service", "state"), list(self.supervisor.states.items())),
             "endpoints": lambda: _table(("path", "methods"), self.routes.listed),
             "config": lambda: "---\n" + self.render_config(mode),
+            "runtime_config": lambda: self.render_limits(mode),
         }
         if section:
             return text(sections[section]())

@@ -19,7 +19,7 @@ from tracestore.model.ids import TenantId, parse_tenant_id
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.user_overrides import UserOverridesStore, Versioned
 from tracestore.settings.overrides import Overrides
-from tracestore.settings.render_overrides import masked, render_file, render_limits
+from tracestore.settings.render_overrides import masked, render_limits
 from tracestore.settings.user_limits import Json, check_limits, merge_patch, parse_json
 
 BODY_BYTES_MAX = 1 << 20
@@ -52,7 +52,6 @@ class OverridesRoutes:
         routes.add(f"{prefix}/api/overrides", self.user, methods=METHODS)
         routes.add("/status/overrides", self.show_tenants, methods=READ)
         routes.add("/status/overrides/{tenant}", self.show_tenant, methods=READ)
-        routes.add("/status/runtime_config", self.show_file, methods=READ)
 
     async def user(self, request: Request) -> Answer:
         """Read or change what the tenant of the request has set."""
@@ -131,12 +130,6 @@ class OverridesRoutes:
         else:
             origin = "the block *" if overrides.block(tenant) else "overrides.defaults"
         return text(f"# {tenant}: {origin}\n{render_limits(overrides.limits(tenant))}")
-
-    async def show_file(self, request: Request) -> Answer:
-        """Show the file as it is understood; with ``mode=diff`` what differs from the defaults."""
-        overrides = self.overrides()
-        is_diff = request.query_params.get("mode", "") == "diff"
-        return text(render_file(overrides.file, overrides.defaults, diff=is_diff))
 
 
 def _answer(found: Versioned) -> Answer:

@@ -407,6 +407,7 @@ class Process:
             routes=routes,
             flush_all=self._ingester.flush_all,
             render_config=lambda mode: render_settings(self._loaded, mode),
+            render_limits=self._overrides.render,
         ).add_to_routes(prefix)
 
     def _endpoints(self, query_address: Address, grpc_address: Address | None) -> Endpoints:

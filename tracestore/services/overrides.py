@@ -16,6 +16,7 @@ from tracestore.model.ids import TenantId, parse_tenant_id
 from tracestore.services.blocking import BlockingPool
 from tracestore.settings.limits import OverridesSettings, TenantLimits
 from tracestore.settings.overrides import ANY_TENANT, Overrides, TenantFile
+from tracestore.settings.render_overrides import render_file
 from tracestore.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,10 @@ class OverridesFollower:
     def limits(self, tenant: TenantId) -> TenantLimits:
         """Get the limits of a tenant as they are now. Thread-safe."""
         return self._current.limits(tenant)
+
+    def render(self, mode: str) -> str:
+        """Render the file as it is understood; with mode ``diff`` what the defaults do not have."""
+        return render_file(self._current.file, self._current.defaults, diff=mode == "diff")
 
     async def start(self) -> None:
         """The file is read already; say what is odd about it."""
