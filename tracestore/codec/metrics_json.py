@@ -139,10 +139,10 @@ def _samples_json(some: Sequence[Series], points: int, prefixes: pa.Array) -> li
     """Write the samples of each series, without brackets."""
     dense = np.concatenate([series.dense(points) for series in some])
     places = np.flatnonzero(~np.isnan(dense))
-    distinct, number = np.unique(dense[places], return_inverse=True)
-    values = pa.array([_value_json(value) for value in distinct.tolist()], pa.string())
+    told = pa.array(dense[places]).dictionary_encode()
+    values = pa.array([_value_json(value) for value in told.dictionary.to_pylist()], pa.string())
     samples = pc.binary_join_element_wise(
-        prefixes.take(pa.array(places % points)), values.take(pa.array(number)), ""
+        prefixes.take(pa.array(places - places // points * points)), values.take(told.indices), ""
     )
     begins = np.searchsorted(places, np.arange(len(some) + 1) * points)
     lists = pa.ListArray.from_arrays(pa.array(begins, pa.int32()), samples)

@@ -30,7 +30,7 @@ def quantiles(group: Keys, counts: Floats, upper: Floats, fraction: float) -> tu
 
     Returns: the distinct groups, and the quantile of each.
     """
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    starts = np.flatnonzero(np.diff(group, prepend=-1) != 0)
     sizes = np.diff(starts, append=len(group))
     before_group = np.repeat(np.cumsum(counts)[starts] - counts[starts], sizes)
     passed = np.cumsum(counts) - before_group

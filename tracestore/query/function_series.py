@@ -27,6 +27,7 @@ from tracestore.query.cells import (
     closer,
     count_cells,
     extreme_cells,
+    split,
     sum_cells,
 )
 from tracestore.query.counted import CountedSpans
@@ -144,7 +145,8 @@ class FunctionSeries:
         return columns[0] / self.seconds, np.nan
 
     def _histogram(self, cells: Rows, counts: Floats) -> SeriesTable:
-        number, keys = closer(cells // self.grid.count)
+        key, point = split(cells, self.grid.count)
+        number, keys = closer(key)
         upper = bounds(keys % BUCKETS, self.bucket_scale).tolist()
         labels = [
             (*self.numbers.labels[key // BUCKETS], (BUCKET_LABEL, bound))
@@ -155,7 +157,7 @@ class FunctionSeries:
             points=self.grid.count,
             labels=tuple(labels),
             fill=np.zeros(len(labels)),
-            cells=number * self.grid.count + cells % self.grid.count,
+            cells=number * self.grid.count + point,
             values=counts,
             exemplars=tuple((place[one.series], one.exemplar) for one in self.picker.picked()),
         )
@@ -164,11 +166,12 @@ class FunctionSeries:
         """Make a series for each label set and quantile."""
         points, fractions = self.grid.count, self.node.quantiles
         cells, (counts,) = self.cells.settle()
-        keys = cells // points
-        group = keys // BUCKETS * points + cells % points
+        keys, point = split(cells, points)
+        label_set, bucket = split(keys, BUCKETS)
+        group = label_set * points + point
         order = np.argsort(group, kind="stable")
-        upper = bounds(keys[order] % BUCKETS, self.bucket_scale)
-        series = np.unique(keys // BUCKETS)
+        upper = bounds(bucket[order], self.bucket_scale)
+        series = closer(label_set)[1]
         labels: list[Labels] = []
         found: list[tuple[Rows, Floats]] = []
         for fraction in fractions:
@@ -178,8 +181,9 @@ class FunctionSeries:
                 for one in series.tolist()
             ]
             at, values = quantiles(group[order], counts[order], upper, fraction)
-            place = np.searchsorted(series, at // points) + of_fraction
-            found.append((place * points + at % points, values))
+            set_at, point_at = split(at, points)
+            place = np.searchsorted(series, set_at) + of_fraction
+            found.append((place * points + point_at, values))
         table = SeriesTable(
             points=points,
             labels=tuple(labels),
@@ -266,7 +270,7 @@ class _Bound:
             return
         keys = spans.keys(places, **local.at(spans, places), buckets=buckets, width=width)
         cells, counts = count_cells(keys)
-        bucketed = np.flatnonzero(cells // spans.grid.count % width)
+        bucketed = np.flatnonzero(split(cells // spans.grid.count, width)[1] != 0)
         shown = None
         if self._owner.function is MetricsFunction.QUANTILE_OVER_TIME:
             shown = values / self._owner.bucket_scale
@@ -276,7 +280,7 @@ class _Bound:
     def _store(self, counted: _Counted, cells: Rows, columns: Sequence[Array]) -> None:
         """Keep cells by series instead of local numbers, and offer their spans as exemplars."""
         points = self._owner.grid.count
-        numbers, point = np.divmod(cells, points)
+        numbers, point = split(cells, points)
         place, occurring = closer(numbers)
         series = counted.series(occurring)
         self._owner.cells.add(series[place] * points + point, columns)
@@ -316,5 +320,6 @@ class _Counted:
         """Look up the series of numbers that occur."""
         if self.buckets is None:
             return self.local.series(numbers)
-        label_set, bucket = np.divmod(numbers, self.width)
-        return self.local.series(label_set) * BUCKETS + bucket
+        label_set, bucket = split(numbers, self.width)
+        place, distinct = closer(label_set)
+        return self.local.series(distinct)[place] * BUCKETS + bucket

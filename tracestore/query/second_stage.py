@@ -67,7 +67,7 @@ def _top(table: SeriesTable, stage: nodes.TopK) -> SeriesTable:
 
     of_series, of_point = np.divmod(table.cells, table.points)
     order = np.argsort(of_point, kind="stable")
-    begins = np.flatnonzero(np.diff(of_point[order], prepend=-1))
+    begins = np.flatnonzero(np.diff(of_point[order], prepend=-1) != 0)
     cells, values = [np.empty(0, np.int64)], [np.empty(0)]
     for here in np.split(order, begins[1:]) if len(order) else []:
         point = int(of_point[here[0]])

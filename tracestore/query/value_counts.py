@@ -153,7 +153,7 @@ class ValueCounts:
         inside = np.flatnonzero((slot >= first_slot) & (slot < end_slot))
         value, slot, counts = value[inside], slot[inside] - first_slot, counted.counts[inside]
         totals = np.bincount(value, counts, minlength=len(counted.values))
-        there = np.flatnonzero(totals)
+        there = np.flatnonzero(totals != 0)
         texts = counted.values.take(pa.array(there)).cast(pa.string())
         ranked = pa.table({"total": totals[there], "text": texts})
         chosen = pc.select_k_unstable(
