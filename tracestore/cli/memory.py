@@ -16,8 +16,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """Parameters of mallopt(3)."""
 KEPT_BYTES = 256 * 1024 * 1024
 """Freed memory at the end of the heap that glibc keeps for the next column."""
-MAPPED_BYTES_MIN = 32 * 1024 * 1024
-"""Pieces from this size on are mapped by themselves; the largest value that glibc takes."""
+MAPPED_BYTES_MIN = 2 * 1024 * 1024
+"""Pieces from this size on are mapped by themselves, and go back when they are freed. Among the
+small ones, large requests would leave gaps that nothing fits into: 200 MB with requests of 4 MB."""
 ARENAS_MAX = 4
 """Heaps; threads beyond that share one, so that each does not keep memory of its own."""
 COLLECT_AFTER = 50_000
