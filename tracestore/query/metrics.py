@@ -123,7 +123,7 @@ class _Run:
         asked = self._plan.exemplars
         wanted = self._params.exemplars if asked is None else asked
         wanted = min(wanted, self._params.exemplars_max)
-        return -(-wanted // len(self._plan.queries))
+        return max(wanted // len(self._plan.queries), min(wanted, 1))
 
     def failed(self) -> list[str]:
         """Name the sources that could not be read."""
