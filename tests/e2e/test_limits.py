@@ -53,6 +53,13 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
         yield server, file
 
 
+def replace_file(file: Path, text: str) -> None:
+    """Put another file in the place of one in one step, so that no half of it is ever read."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.replace(file)
+
+
 @pytest.fixture
 def server(limited: tuple[Server, Path]) -> Server:
     return limited[0]
@@ -241,7 +248,7 @@ def test_a_trace_at_its_limit_can_be_read_whatever_wraps_it(
     assert first.status_code == 200
     assert second.keys() == {"trace", "metrics"}
     post(server, "later", one(0x1C, 1) + one(0x1C, 2))
-    file.write_text(FILE + "  later: {global: {max_bytes_per_trace: 200}}\n")
+    replace_file(file, FILE + "  later: {global: {max_bytes_per_trace: 200}}\n")
     wait_until(lambda: get(server, "later", "/api/traces/1c").status_code == 422)
     words = "trace exceeds max size (max bytes: 200)"
     assert get(server, "later", "/api/traces/1c").text == words
@@ -276,7 +283,7 @@ def test_the_file_is_read_again_and_a_bad_one_changes_nothing(
     assert post(server, "late", one(0x21)).status_code == 200
 
     late = "  late: {ingestion: {rate_limit_bytes: 0, burst_size_bytes: 0}}\n"
-    file.write_text(FILE + late)
+    replace_file(file, FILE + late)
     wait_until(lambda: post(server, "late", one(0x22)).status_code == 429)
     hash_of = {"sha256": ""}
     assert samples(server, "tempo_runtime_config_hash") == 1
@@ -284,7 +291,7 @@ def test_the_file_is_read_again_and_a_bad_one_changes_nothing(
     labels = {"limit_name": "ingestion_burst_size_bytes", "user": "slow"}
     assert samples(server, "tempo_limits_overrides", **labels) == 100
 
-    file.write_text(FILE + "  late: {ingestion: {rate_limit_byte: 1}}\n")
+    replace_file(file, FILE + "  late: {ingestion: {rate_limit_byte: 1}}\n")
     wait_until(lambda: samples(server, successful) == 0)
     assert post(server, "late", one(0x23)).status_code == 429
     file.touch()
@@ -292,7 +299,7 @@ def test_the_file_is_read_again_and_a_bad_one_changes_nothing(
     assert server.log().count("overrides are bad") == 1
     assert "nearest known one is overrides.defaults.ingestion.rate_limit_bytes" in server.log()
 
-    file.write_text(FILE)
+    replace_file(file, FILE)
     wait_until(lambda: post(server, "late", one(0x24)).status_code == 200)
     assert samples(server, successful) == 1
 
