@@ -28,6 +28,9 @@ class Backend(Protocol):
         Raises: QueryError, InvalidRequestError and what else keeps it from an answer.
         """
 
+    def metrics(self, parameters: Mapping[str, str]) -> bytes:
+        """Get the body of ``/api/metrics/query_range``."""
+
     def trace(self, trace_id: TraceId) -> bytes:
         """Get the body of ``/api/v2/traces/{id}``; an empty trace if it is not there."""
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from traceql.errors import QueryError
+from tracestore.api.metrics import plan_metrics_query
+from tracestore.api.metrics_params import params_of, parse_range
 from tracestore.api.params import parse_search
 from tracestore.api.tag_answers import find_names, find_values
 from tracestore.api.tag_params import parse_names, parse_values
@@ -21,6 +23,7 @@ from tracestore.client.backend import warn_of_missing
 from tracestore.client.request import read_query
 from tracestore.client.wal_view import EMPTY, SegmentGoneError, read_wal
 from tracestore.clock import Clock, SystemClock
+from tracestore.codec.metrics_json import render_range_json
 from tracestore.codec.search_json import render_search_json
 from tracestore.codec.tags_json import render_names_v2_json, render_values_v2_json
 from tracestore.codec.trace_json import TraceAnswer, empty_trace, parse_trace, render_v2_json
@@ -29,6 +32,7 @@ from tracestore.model.ids import SINGLE_TENANT, TraceId, parse_tenant_id
 from tracestore.model.times import SECOND_NS
 from tracestore.query.block_source import BlockSource
 from tracestore.query.control import QueryControl
+from tracestore.query.metrics import metrics
 from tracestore.query.plan import plan_search
 from tracestore.query.search import search
 from tracestore.query.source import SpanSource
@@ -54,6 +58,11 @@ SETTINGS = QuerySettings(
     max_result_limit=0,
     max_spans_per_span_set=SPANS_PER_SPAN_SET_MAX,
     max_duration_s=0.0,
+    max_metrics_duration_s=0.0,
+    max_metrics_intervals=0,
+    max_metrics_series=0,
+    max_metrics_cells=0,
+    max_metrics_samples=0,
     max_bytes_per_tag_values_query=0,
     max_condition_groups_per_tag_query=0,
 )
@@ -102,6 +111,13 @@ class DirectoryBackend:
         if result.missing:
             warn_of_missing(self.name, result.missing)
         return render_search_json(result, span_sets=bool(params.query))
+
+    def metrics(self, parameters: Mapping[str, str]) -> bytes:
+        now_ns = self._clock.now_ns()
+        asked = parse_range(parameters, SETTINGS, now_ns=now_ns)
+        params = params_of(asked, SETTINGS, now_ns=now_ns)
+        plan = plan_metrics_query(asked.query, is_instant=False)
+        return render_range_json(metrics(self.sources(), plan, params, self._control()))
 
     def trace(self, trace_id: TraceId) -> bytes:
         found = find_trace(self.sources(), trace_id, self._control())

@@ -52,6 +52,9 @@ class HttpBackend:
     def search(self, parameters: Mapping[str, str]) -> bytes:
         return self._get(f"/api/search?{urllib.parse.urlencode(parameters)}")
 
+    def metrics(self, parameters: Mapping[str, str]) -> bytes:
+        return self._get(f"/api/metrics/query_range?{urllib.parse.urlencode(parameters)}")
+
     def trace(self, trace_id: TraceId) -> bytes:
         return self._get(f"/api/v2/traces/{trace_id.hex()}")
 

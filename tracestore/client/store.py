@@ -11,6 +11,7 @@ from tracestore.api.headers import TENANT_HEADER
 from tracestore.client.backend import Backend
 from tracestore.client.found import Found, read_found
 from tracestore.client.http import HttpBackend
+from tracestore.client.measured import MeasuredSeries, MetricsRequest, read_measured
 from tracestore.client.request import SearchRequest
 from tracestore.client.tags import TagRequest, read_names, read_values, tag_text
 from tracestore.client.trace import Trace, read_trace
@@ -158,6 +159,32 @@ class Store:
         """Ask exactly what a request says."""
         parameters = request.parameters(now_ns=self._clock.now_ns())
         return read_values(self._backend.values(tag_text(tag), parameters), source=self.name)
+
+    def metrics(
+        self,
+        query: str,
+        *,
+        last: Duration | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        step: str | None = None,
+        exemplars: int | None = None,
+    ) -> MeasuredSeries:
+        """Compute the series of a metrics query.
+
+        Args:
+            query: TraceQL that ends with a function, such as ``{} | rate() by(name)``.
+            last, start, end: the range; the last hour if none is given.
+            step: seconds or a duration; if absent about 240 points.
+            exemplars: how many there may be.
+
+        Raises: as ``search``.
+        """
+        request = MetricsRequest(
+            query=query, last=last, start=start, end=end, step=step, exemplars=exemplars
+        )
+        parameters = request.parameters(now_ns=self._clock.now_ns())
+        return read_measured(self._backend.metrics(parameters), source=self.name)
 
     def trace(self, trace_id: str) -> Trace:
         """Get a whole trace.
