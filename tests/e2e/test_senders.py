@@ -45,6 +45,8 @@ SENT_S_MAX = 60
 US = 1_700_000_000_000_000
 OTHER = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
 
+pytestmark = pytest.mark.timeout(venvs.INSTALL_S_MAX + 120)
+
 
 @pytest.fixture(scope="module")
 def agent() -> str:

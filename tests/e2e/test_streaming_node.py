@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
+from support import npm
 from support.otlp import request, span
 from support.server import running_server
 
@@ -17,24 +16,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PROTO = ROOT / "tracestore" / "codec" / "proto" / "tempopb.proto"
 SCRIPT = ROOT / "tests" / "support" / "streaming_client.mjs"
 PACKAGES = ("@grpc/grpc-js@1", "@grpc/proto-loader@0.8")
-INSTALL_S_MAX = 100
+
+pytestmark = pytest.mark.timeout(npm.INSTALL_S_MAX + 120)
 
 
 @pytest.fixture(scope="module")
 def client(request: pytest.FixtureRequest) -> Path:
-    """Install the real packages once. Without npm the test is skipped, but not in CI."""
-    directory: Path = request.config.cache.mkdir("grpc-js")
-    if not (directory / "node_modules" / ".package-lock.json").exists():  # written last
-        npm = shutil.which("npm") or "npm"
-        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", directory, *PACKAGES]
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_S_MAX)
-        except (OSError, subprocess.SubprocessError) as error:
-            if os.environ.get("CI") == "true":  # noqa: TID251 - tests may ask where they run
-                raise
-            pytest.skip(f"npm cannot install {PACKAGES[0]}: {error}")
-    shutil.copy(SCRIPT, directory)
-    return directory / SCRIPT.name
+    """Install the real packages once."""
+    return npm.copy_script(npm.install(request.config.cache, "grpc-js", PACKAGES), SCRIPT)
 
 
 def test_twenty_streams_at_a_time_on_either_port(client: Path, tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ def corpus() -> list[str]:
     return list(dict.fromkeys([*written, *listed]))
 
 
+pytestmark = pytest.mark.timeout(npm.INSTALL_S_MAX + 120)
+
+
 @pytest.fixture(scope="module")
 def editor(request: pytest.FixtureRequest) -> Path:
     """Install the real package once. Where there is no npm the tests are skipped, but not in CI."""
