@@ -121,7 +121,7 @@ def measure(name: str, source: SpanSource, runs: int, directory: Path | None, on
             recording = Recording(source, QueryControl(clock=SystemClock()))
             run(recording, text, grid)
             asked = {t: c for t, c in recording.asked.items() if t is not Table.TRACES}
-            alone = parquet_ms(directory, asked, runs)
+            alone, _ = parquet_ms(directory, asked, runs)
             beside = f"{alone:8.1f} {warm / alone:6.2f}"
         print(f"{text:76} {first:9.1f} {warm:9.1f} {beside} {series:7}")
 

@@ -9,20 +9,17 @@ from typing import Protocol
 
 from fastapi import Request
 
-import traceql
-from traceql.check import check
 from tracestore.api.app import Answer, Routes, accepts_gzip, packed
 from tracestore.api.headers import MISSING_HEADER
 from tracestore.api.metrics_params import MetricsRequest, params_of, parse_instant, parse_range
+from tracestore.api.metrics_wanted import plan_metrics_query
 from tracestore.api.negotiate import Encoding
 from tracestore.api.tenant import Tenancy
 from tracestore.api.watch import while_connected
 from tracestore.codec.metrics_json import render_instant_json, render_range_json
-from tracestore.errors import InvalidRequestError
 from tracestore.model.results import QueryStats
 from tracestore.query.control import QueryControl
 from tracestore.query.metrics import MetricsParams, metrics
-from tracestore.query.metrics_plan import MetricsPlan, plan_metrics
 from tracestore.query.source import SpanSource
 from tracestore.services.querier.service import Operation, Querier
 from tracestore.settings.tree import QuerySettings
@@ -92,19 +89,3 @@ class _Metrics:
         headers = {MISSING_HEADER: ",".join(result.missing)} if result.missing else {}
         answer = Answer(body=render(result), media_type=Encoding.JSON, headers=headers)
         return packed(answer, gzipped=self.gzipped)
-
-
-def plan_metrics_query(text: str, *, is_instant: bool) -> MetricsPlan:
-    """Read a metrics query and decide how to answer it.
-
-    Raises: InvalidRequestError with the position, as Tempo says it.
-    """
-    try:
-        query = traceql.parse(text)
-        check(query, text)
-        return plan_metrics(query)
-    except traceql.ParseError as error:
-        prefix = "compiling query: " if is_instant else ""
-        raise InvalidRequestError(f"{prefix}{error.locate(text)}") from error
-    except traceql.QueryError as error:
-        raise InvalidRequestError(f"compiling query: {error.locate(text)}") from error

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tracestore.api.feed import Packets
-from tracestore.api.metrics import plan_metrics_query
 from tracestore.api.metrics_params import MetricsRequest, params_of
+from tracestore.api.metrics_wanted import plan_metrics_query
 from tracestore.api.params import check_expression_size
 from tracestore.api.stream_query import StreamedQuery, read_message, with_one_job
 from tracestore.api.streaming import Metadata, Method, Send

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from traceql.errors import QueryError
-from tracestore.api.metrics import plan_metrics_query
 from tracestore.api.metrics_params import params_of, parse_range
+from tracestore.api.metrics_wanted import plan_metrics_query
 from tracestore.api.params import parse_search
 from tracestore.api.tag_answers import find_names, find_values
 from tracestore.api.tag_params import parse_names, parse_values
