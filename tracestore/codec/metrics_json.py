@@ -22,7 +22,6 @@ from tracestore.codec.search_json import (
     attributes_json,
     double_json,
     encode_attributes,
-    encode_metrics,
     stats_json,
 )
 from tracestore.codec.wire import encode_bytes, encode_double, encode_number, encode_text
@@ -53,18 +52,6 @@ def render_instant_json(result: MetricsResult) -> bytes:
             body["value"] = _number_json(value)
         series.append(body)
     return f'{{"series":{_dump(series)}{_rest_json(result)}}}'.encode()
-
-
-def render_range_protobuf(result: MetricsResult) -> bytes:
-    """Write ``tempopb.QueryRangeResponse``."""
-    series = encode_range(result, range(result.grid.count))
-    return b"".join(series) + encode_metrics(result.stats) + encode_status(result)
-
-
-def render_instant_protobuf(result: MetricsResult) -> bytes:
-    """Write ``tempopb.QueryInstantResponse``."""
-    series = encode_instant(result)
-    return b"".join(series) + encode_metrics(result.stats) + encode_status(result)
 
 
 def encode_range(result: MetricsResult, points: range) -> Iterator[bytes]:

@@ -19,14 +19,6 @@ class KeepDefaultError(Exception):
     """The value is Tempo's way to say that it does not choose."""
 
 
-def _chosen_size(text: str) -> int:
-    """Parse a limit where 0 is unlimited: the default bound of memory then stays."""
-    size = units.parse_size(text)
-    if size == 0:
-        raise KeepDefaultError
-    return size
-
-
 def _collector_size(text: str) -> int:
     """Parse a limit of the Collector, where 0 is its default."""
     size = units.parse_size(text)

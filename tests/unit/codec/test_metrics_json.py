@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tracestore.codec.metrics_json import (
+    encode_instant,
+    encode_range,
     render_instant_json,
-    render_instant_protobuf,
     render_range_json,
-    render_range_protobuf,
 )
 from tracestore.codec.proto.tempopb_pb2 import QueryInstantResponse, QueryRangeResponse
 from tracestore.model.results import AttributeValue, QueryStats
@@ -21,6 +21,10 @@ from tracestore.model.times import SECOND_NS
 
 GRID = Grid(origin_ns=100 * SECOND_NS, step_ns=10 * SECOND_NS, count=4)
 STATS = QueryStats(inspected_traces=1, inspected_bytes=2, total_jobs=3, completed_jobs=3)
+
+
+def range_message(answer: MetricsResult) -> QueryRangeResponse:
+    return QueryRangeResponse.FromString(b"".join(encode_range(answer, range(answer.grid.count))))
 
 
 def series(fill: float, values: dict[int, float], *labels: tuple[str, AttributeValue]) -> Series:
@@ -90,7 +94,7 @@ def test_no_series_is_an_empty_array_and_what_is_missing_is_told() -> None:
 def test_every_double_reads_back(value: float, written: object) -> None:
     body = json.loads(render_range_json(result(series(math.nan, {1: value}))))
     assert body["series"][0]["samples"] == [{"timestampMs": "120000", "value": written}]
-    message = QueryRangeResponse.FromString(render_range_protobuf(result(series(value, {}))))
+    message = range_message(result(series(value, {})))
     assert [sample.value for sample in message.series[0].samples] == [value] * 4
 
 
@@ -107,9 +111,8 @@ def test_an_instant_is_one_value_and_no_more() -> None:
         {"labels": [{"key": "a", "value": {"doubleValue": 1.5}}]},
         {"labels": [{"key": "p", "value": {"doubleValue": 0.5}}], "value": 2},
     ]
-    message = QueryInstantResponse.FromString(render_instant_protobuf(answer))
+    message = QueryInstantResponse.FromString(b"".join(encode_instant(answer)))
     assert [one.value for one in message.series] == [0.0, 2.0]
-    assert message.metrics.totalJobs == 3
 
 
 def test_exemplars_are_written_in_both_forms() -> None:
@@ -129,7 +132,7 @@ def test_exemplars_are_written_in_both_forms() -> None:
         "value": 0.25,
         "timestampMs": "111222",
     }
-    message = QueryRangeResponse.FromString(render_range_protobuf(result(one)))
+    message = range_message(result(one))
     (sent,) = message.series[0].exemplars
     assert (sent.value, sent.timestamp_ms, sent.labels[0].key) == (0.25, 111222, "trace:id")
     assert [sample.timestamp_ms for sample in message.series[0].samples] == [
