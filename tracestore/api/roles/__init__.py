@@ -1,0 +1,1 @@
+"""The roles of a process, each a part of its own; ``api/process.py`` adds them up."""

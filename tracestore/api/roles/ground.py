@@ -1,0 +1,178 @@
+"""What every process has, whatever its roles: store, index, limits, metrics, the API's two ports.
+
+Roles take what they need from here; they add routes to ``routes``, calls that stream to ``calls``,
+and gRPC services between processes to ``grpc_server``, before it is started.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from functools import partial
+
+from grpc import aio
+
+from tracestore.api.app import Routes
+from tracestore.api.front import Front
+from tracestore.api.grpc_native import make_query_server
+from tracestore.api.ops import Ops
+from tracestore.api.overrides import OverridesRoutes
+from tracestore.api.rim import Rim
+from tracestore.api.roles.pools import make_pools
+from tracestore.api.roles.store import open_store
+from tracestore.api.servers import GrpcServer, HttpServer
+from tracestore.api.sockets import Address, bind, bind_grpc, bound_address
+from tracestore.api.streaming import StreamingCalls
+from tracestore.api.tenant import Tenancy
+from tracestore.clock import Clock
+from tracestore.model.ids import TenantId
+from tracestore.services.follower import IndexFollower
+from tracestore.services.lifecycle import Service, Supervisor
+from tracestore.services.overrides import OverridesFollower
+from tracestore.services.tenant_labels import TenantLabels
+from tracestore.services.user_overrides import UserOverridesFollower, UserOverridesStore
+from tracestore.settings.load import LoadedSettings, read_overrides
+from tracestore.settings.render import render_settings
+from tracestore.storage.index.commits import CommitLog
+from tracestore.telemetry import Metrics
+from tracestore.tracing import TraceIdFilter, Tracing
+from tracestore.version import package_version
+
+API_PORT_SETTING = "server.http_listen_port"
+QUERY_GRPC_SETTING = "server.grpc_listen_port"
+
+Flush = Callable[[TenantId | None], Awaitable[None]]
+"""Writes what is live, of one tenant or of all, to blocks."""
+
+
+class Ground:
+    """The parts that the roles of a process share."""
+
+    def __init__(
+        self, loaded: LoadedSettings, clock: Clock, rng: random.Random, held: ExitStack
+    ) -> None:
+        """Make every part; nothing runs yet, but the ports of the API are taken.
+
+        Args:
+            held: closes what was opened if making the rest fails.
+        """
+        self.loaded = loaded
+        self.settings = settings = loaded.settings
+        self.clock = clock
+        self.rng = rng
+        self.metrics = Metrics(version=package_version())
+        self.tracing = Tracing(settings.tracing, version=package_version())
+        held.callback(self.tracing.close)
+        if self.tracing.is_on:
+            for handler in logging.getLogger().handlers:
+                handler.addFilter(TraceIdFilter())
+        self.rim = Rim(metrics=self.metrics, tracing=self.tracing, clock=clock)
+        self._api_socket = bind(self._api_address, setting=API_PORT_SETTING)
+        held.callback(self._api_socket.close)
+        self.pools = make_pools(settings)
+        self.store = open_store(settings.storage, self.metrics, clock)
+        self.labels = TenantLabels(settings.distributor.metric_tenants_max)
+        self.follower = self._make_follower()
+        self.overrides = OverridesFollower(
+            settings.overrides,
+            partial(read_overrides, loaded),
+            self.pools.index,
+            self.metrics,
+            clock,
+        )
+        self.tenancy = Tenancy.of(settings)
+        self.routes = Routes(self.metrics, clock, self.tracing)
+        self.calls = StreamingCalls(self.metrics, clock, self.tracing)
+        self.grpc_server, self.grpc_address = self._make_grpc()
+
+    @property
+    def drain_timeout_s(self) -> float:
+        """How long requests in progress may take once the process is told to stop."""
+        return self.settings.server.drain_timeout_s
+
+    @property
+    def prefix(self) -> str:
+        """Prefix of the routes of the API, without a slash at its end."""
+        return self.settings.server.http_api_prefix.rstrip("/")
+
+    @property
+    def api_url(self) -> str:
+        """Where the API answers, from this machine."""
+        return f"http://{bound_address(self._api_socket).reachable}"
+
+    @property
+    def _api_address(self) -> Address:
+        server = self.settings.server
+        host = server.http_listen_address.removeprefix("[").removesuffix("]")
+        return Address(host, server.http_listen_port)
+
+    def _make_follower(self) -> IndexFollower:
+        writer = f"{socket.gethostname()}:{os.getpid()}"
+        commits = CommitLog(self.store, self.clock, self.rng, writer=writer)
+        return IndexFollower(
+            commits,
+            self.pools.index,
+            self.metrics,
+            self.clock,
+            interval_s=self.settings.storage.blocklist_poll_s,
+            labels=self.labels,
+        )
+
+    def _make_grpc(self) -> tuple[aio.Server, Address]:
+        settings = self.settings.server
+        address = Address(settings.grpc_listen_address, settings.grpc_listen_port)
+        server = make_query_server(
+            self.calls,
+            request_bytes_max=settings.grpc_server_max_recv_msg_size,
+            streams_max=settings.grpc_server_max_concurrent_streams,
+            stall_timeout_s=settings.http2_stall_timeout_s,
+        )
+        return server, bind_grpc(server, address, setting=QUERY_GRPC_SETTING)
+
+    def services(self) -> list[Service]:
+        """Make what starts before the roles and drains after them."""
+        front = Front(calls=self.calls, settings=self.settings, metrics=self.metrics)
+        api = HttpServer(
+            *("api", self.routes.app, self._api_socket),
+            drain_timeout_s=self.drain_timeout_s,
+            head_bytes_max=self.settings.server.http_head_bytes_max,
+            front=front,
+        )
+        grpc = GrpcServer("grpc", self.grpc_server, drain_timeout_s=self.drain_timeout_s)
+        services: list[Service] = [api, grpc, self.overrides, self.follower]
+        user_api = self.settings.overrides.user_configurable_overrides
+        if user_api.enabled:
+            services.append(
+                UserOverridesFollower(
+                    UserOverridesStore(self.store),
+                    self.pools.index,
+                    self.metrics,
+                    self.clock,
+                    interval_s=user_api.poll_interval_s,
+                )
+            )
+        return services
+
+    def add_routes(self, supervisor: Supervisor, flush: Flush) -> None:
+        """Serve what operators and probes ask of any process."""
+        user_api = self.settings.overrides.user_configurable_overrides
+        OverridesRoutes(
+            tenancy=self.tenancy,
+            overrides=self.overrides.current,
+            store=UserOverridesStore(self.store),
+            pool=self.pools.index,
+            enabled=user_api.enabled,
+            checks_conflicts=user_api.api.check_for_conflicting_runtime_overrides,
+        ).add_to(self.routes, self.prefix)
+        Ops(
+            supervisor=supervisor,
+            metrics=self.metrics,
+            routes=self.routes,
+            flush_all=flush,
+            render_config=lambda mode: render_settings(self.loaded, mode),
+            render_limits=self.overrides.render,
+        ).add_to_routes(self.prefix)
