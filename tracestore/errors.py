@@ -58,6 +58,10 @@ class UnavailableError(TracestoreError):
         self.retry_after_s = retry_after_s
 
 
+class UnreachableError(UnavailableError):
+    """Ask another process: this one does not answer, or is about to stop. Else as above."""
+
+
 class DeadlineError(TracestoreError):
     """Narrow the query or allow more time. HTTP 504, gRPC DEADLINE_EXCEEDED."""
 

@@ -1,4 +1,4 @@
-"""Every metric series, declared in one place; set-up of logs.
+"""Every metric series, declared in one place.
 
 A process makes one ``Metrics`` and passes it to its components; there is no global registry. The
 names that begin with ``tempo`` mean what they mean in Tempo, so its dashboards and alerts work;
@@ -10,13 +10,8 @@ Source: HTTP API reference, "self-metrics"; Prometheus text format 0.0.4.
 
 from __future__ import annotations
 
-import json
-import logging
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TextIO
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import generate_latest
@@ -58,6 +53,7 @@ class Metrics:
         self._declare_live()
         self._declare_queries()
         self._declare_storage()
+        self._declare_cluster()
         ProcessCollector(registry=self._registry)
 
     def declared(self) -> Sequence[Series]:
@@ -327,6 +323,41 @@ class Metrics:
         )
         self.cache_bytes = self._gauge("tracestore_cache_bytes", "Bytes kept.", ("cache",))
 
+    def _declare_cluster(self) -> None:
+        self.members = self._gauge(
+            "tracestore_members", "Processes of the cluster that are alive.", ("role",)
+        )
+        self.members_silent = self._gauge(
+            "tracestore_members_silent", "Addresses of members at which nobody answers."
+        )
+        self.members_silent_hellos = self._counter(
+            "tracestore_members_silent_hellos_total", "Members asked who they are, in vain."
+        )
+        self.members_lookups_failed = self._counter(
+            "tracestore_members_failed_lookups_total", "Look-ups of the name of the members."
+        )
+        self.pushes = self._counter(
+            "tracestore_pushes_total",
+            "Shares of requests sent to ingesters of other processes, by how it went.",
+            ("outcome",),
+        )
+        self.push_bytes = self._counter(
+            "tracestore_push_bytes_total", "Bytes of those that were made durable there."
+        )
+        self.push_share_seconds = self._histogram(
+            "tracestore_push_duration_seconds",
+            "From a share being cut to its acknowledgement by an ingester elsewhere.",
+            (),
+            REQUEST_BUCKETS,
+        )
+        self.push_inflight_bytes = self._gauge(
+            "tracestore_push_inflight_bytes", "Bytes on their way to ingesters elsewhere."
+        )
+        self.taken_push_bytes = self._gauge(
+            "tracestore_ingester_push_inflight_bytes",
+            "Bytes of distributors elsewhere that wait for the log here.",
+        )
+
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
         assert name.endswith("_total"), name
         self._declared.append(Series(name=name, type="counter", labels=labels, help=text))
@@ -378,68 +409,3 @@ def render_metrics_docs(series: Sequence[Series]) -> str:
         labels = ", ".join(f"`{label}`" for label in one.labels)
         lines.append(f"| `{one.name}` | {one.type} | {labels} | {one.help} |")
     return "\n".join(lines) + "\n"
-
-
-LEVELS = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "error": logging.ERROR,
-}
-_PLAIN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-
-def configure_logging(*, level: str, log_format: str, stream: TextIO | None = None) -> None:
-    """Send the logs of the process to ``stream`` (default: stderr), replacing what was set before.
-
-    Args:
-        level: one of ``LEVELS``.
-        log_format: ``logfmt`` or ``json``. Fields given as ``extra=`` become fields of the line.
-    """
-    handler = logging.StreamHandler(sys.stderr if stream is None else stream)
-    handler.setFormatter(JsonFormatter() if log_format == "json" else LogfmtFormatter())
-    root = logging.getLogger()
-    for old in root.handlers[:]:
-        root.removeHandler(old)
-    root.addHandler(handler)
-    root.setLevel(LEVELS[level])
-
-
-def _log_fields(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, object]:
-    """Collect the fields of a line: time, level, logger, message, extras, and any exception."""
-    when = datetime.fromtimestamp(record.created, UTC)
-    fields: dict[str, object] = {
-        "ts": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "level": "warn" if record.levelno == logging.WARNING else record.levelname.lower(),
-        "logger": record.name,
-        "msg": record.getMessage(),
-    }
-    for key, value in vars(record).items():
-        if key not in _PLAIN_FIELDS:
-            fields[key] = value
-    if record.exc_info and record.exc_info[0] is not None:
-        fields["exception"] = formatter.formatException(record.exc_info)
-    return fields
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(_log_fields(record, self), default=str, ensure_ascii=False)
-
-
-class LogfmtFormatter(logging.Formatter):
-    """``key=value`` pairs, quoted where a value has blanks, quotes, ``=`` or line ends."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return " ".join(f"{k}={_logfmt(v)}" for k, v in _log_fields(record, self).items())
-
-
-def _logfmt(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = str(value)
-    if text and text.isprintable() and not any(c in ' "=\\' for c in text):
-        return text
-    return json.dumps(text, ensure_ascii=False)

@@ -18,7 +18,7 @@ from support.otlp import request, span
 
 from tracestore.api.app import Routes
 from tracestore.api.front import Front
-from tracestore.api.grpc_native import make_query_server
+from tracestore.api.grpc_native import GrpcBounds, make_query_server
 from tracestore.api.search import SearchRoutes
 from tracestore.api.servers import GrpcServer, HttpServer
 from tracestore.api.sockets import Address, bind, bind_grpc, bound_address
@@ -154,12 +154,13 @@ async def streaming_api(
     tenancy, supervisor = Tenancy(enabled=False), Supervisor([])
     add_calls(calls, querier, tenancy, BlockCache(1 << 20), supervisor)
     SearchRoutes(querier=querier, tenancy=tenancy).add_to(routes, "")
-    native = make_query_server(
-        calls,
+    bounds = GrpcBounds(
         request_bytes_max=settings.server.grpc_server_max_recv_msg_size,
+        message_bytes_max=64 << 20,
         streams_max=settings.server.grpc_server_max_concurrent_streams,
         stall_timeout_s=settings.server.http2_stall_timeout_s,
     )
+    native = make_query_server(calls, bounds)
     own = bind_grpc(native, Address(HOST, 0), setting="test")
     listening = bind(Address(HOST, 0), setting="test")
     front = Front(calls=calls, settings=settings, metrics=metrics)

@@ -6,6 +6,7 @@ Source: wire contract, sections 1.1 and 12.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -28,8 +29,11 @@ _KEEPALIVE = (
 class StreamingHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Answers the methods of ``StreamingCalls``; any other is UNIMPLEMENTED."""
 
-    def __init__(self, calls: StreamingCalls, *, stall_timeout_s: float) -> None:
+    def __init__(
+        self, calls: StreamingCalls, *, request_bytes_max: int, stall_timeout_s: float
+    ) -> None:
         self._calls = calls
+        self._request_bytes_max = request_bytes_max
         self._stall_timeout_s = stall_timeout_s
 
     def service(self, handler_call_details: Any) -> Any:
@@ -39,6 +43,10 @@ class StreamingHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ha
             return None
 
         async def call(request: bytes, context: Any) -> None:
+            if len(request) > self._request_bytes_max:
+                bound = self._request_bytes_max
+                message = f"Received message larger than max ({len(request)} vs. {bound})"
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
             metadata = tuple(context.invocation_metadata() or ())
 
             async def send(message: bytes) -> None:
@@ -58,17 +66,32 @@ class StreamingHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ha
         return grpc.unary_stream_rpc_method_handler(call)
 
 
-def make_query_server(
-    calls: StreamingCalls, *, request_bytes_max: int, streams_max: int, stall_timeout_s: float
-) -> aio.Server:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrpcBounds:
+    """What the server takes."""
+
+    request_bytes_max: int
+    """Largest request of a streaming query."""
+    message_bytes_max: int
+    """Largest message of any other call: of other processes."""
+    streams_max: int
+    stall_timeout_s: float
+
+
+def make_query_server(calls: StreamingCalls, bounds: GrpcBounds) -> aio.Server:
     """Make the server; it listens once an address is added and it is started."""
+    request_bytes_max = bounds.request_bytes_max
     server = aio.server(
         options=[
-            ("grpc.max_receive_message_length", request_bytes_max),
-            ("grpc.max_concurrent_streams", streams_max),
+            ("grpc.max_receive_message_length", max(request_bytes_max, bounds.message_bytes_max)),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_concurrent_streams", bounds.streams_max),
             ("grpc.so_reuseport", 0),  # a second process on the port must fail, not share it
             *_KEEPALIVE,
         ]
     )
-    server.add_generic_rpc_handlers((StreamingHandler(calls, stall_timeout_s=stall_timeout_s),))
+    handler = StreamingHandler(
+        calls, request_bytes_max=request_bytes_max, stall_timeout_s=bounds.stall_timeout_s
+    )
+    server.add_generic_rpc_handlers((handler,))
     return server

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -36,6 +36,8 @@ class Ops:
     """Mode (empty, ``diff`` or ``defaults``) -> YAML of the settings."""
     render_limits: Callable[[str], str]
     """The same for the limits of tenants, but for ``defaults``."""
+    pages: Mapping[str, Callable[[], str]]
+    """Further sections of ``/status``, by name."""
 
     def add_to_routes(self, prefix: str) -> None:
         """Serve all of them; only the API's own are under the prefix."""
@@ -46,7 +48,8 @@ class Ops:
         add("/metrics", self.render_metrics, methods=READ)
         add("/flush", self.flush)
         add("/status", self.status, methods=READ)
-        for section in ("version", "services", "endpoints", "config", "runtime_config"):
+        own = ("version", "services", "endpoints", "config", "runtime_config")
+        for section in (*own, *self.pages):
             add(f"/status/{section}", self.status, methods=READ)
 
     async def echo(self, _request: Request) -> Answer:
@@ -94,10 +97,11 @@ class Ops:
         mode = request.query_params.get("mode", "")
         sections: dict[str, Callable[[], str]] = {
             "version": self._version,
-            "services": lambda: _table(("service", "state"), list(self.supervisor.states.items())),
-            "endpoints": lambda: _table(("path", "methods"), self.routes.listed),
+            "services": lambda: table(("service", "state"), list(self.supervisor.states.items())),
+            "endpoints": lambda: table(("path", "methods"), self.routes.listed),
             "config": lambda: "---\n" + self.render_config(mode),
             "runtime_config": lambda: self.render_limits(mode),
+            **self.pages,
         }
         if section:
             return text(sections[section]())
@@ -116,7 +120,7 @@ def _plain(status: int, body: str) -> Answer:
     return Answer(status=status, body=body.encode(), compress=False)
 
 
-def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table with columns as wide as their longest cell."""
     lines = [tuple(heading), *rows]
     widths = [max(len(str(line[i])) for line in lines) for i in range(len(heading))]

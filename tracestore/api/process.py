@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracestore.api.roles.cluster import ClusterPart
 from tracestore.api.roles.distributor import DistributorRole
 from tracestore.api.roles.ground import Ground
 from tracestore.api.roles.ingester import IngesterRole, wal_directory
@@ -23,6 +24,7 @@ from tracestore.api.roles.queries import QueryRole
 from tracestore.clock import Clock, SystemClock
 from tracestore.errors import SettingsError
 from tracestore.services.lifecycle import Service, Supervisor
+from tracestore.services.members.member import Role
 from tracestore.settings.load import LoadedSettings
 from tracestore.storage.wal.lock import DirectoryLock
 
@@ -87,6 +89,7 @@ class Process:
             held: closes what was opened if making the rest fails.
         """
         self._ground = Ground(loaded, clock, rng, held)
+        self._cluster = ClusterPart(self._ground, roles=frozenset(Role))
         self._ingester = IngesterRole(self._ground)
         ingester = self._ingester.ingester
         self._distributor = DistributorRole(self._ground, ingester, held)
@@ -96,13 +99,17 @@ class Process:
         """Start, live until ``stop``, drain."""
         services: list[Service] = [
             *self._ground.services(),
+            *self._cluster.services(),
             *self._ingester.services(),
             *self._distributor.services(),
             *self._queries.services(),
         ]
         supervisor = Supervisor(services)
+        self._cluster.start_with(supervisor)
         self._queries.add_routes(supervisor)
-        self._ground.add_routes(supervisor, self._ingester.ingester.flush_all)
+        self._ground.add_routes(
+            supervisor, self._ingester.ingester.flush_all, pages=self._cluster.pages()
+        )
         endpoints = self._endpoints()
 
         def started() -> None:

@@ -15,9 +15,9 @@ from typing import Any
 from tracestore.cli.failure import describe, is_answer
 from tracestore.cli.memory import tune_process
 from tracestore.errors import SettingsError
+from tracestore.logs import configure_logging
 from tracestore.settings.load import LoadedSettings
 from tracestore.settings.tree import Settings
-from tracestore.telemetry import configure_logging
 
 log = logging.getLogger(__name__)
 

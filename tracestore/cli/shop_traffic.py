@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from tracestore.cli.shop import PlannedSpan, Visit
 from tracestore.cli.shop_visits import SERVICES, Shop
 from tracestore.clock import Clock, SystemClock
-from tracestore.telemetry import configure_logging
+from tracestore.logs import configure_logging
 from tracestore.version import package_version
 
 HISTORY_RATE = 3.0

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from tracestore.errors import SettingsError
+from tracestore.settings import check_members
 from tracestore.settings.leaves import leaf_values
 from tracestore.settings.tree import Settings
 
@@ -39,6 +40,8 @@ _MAY_BE_ZERO = frozenset(
         "distributor.max_attribute_bytes",
         "distributor.ingestion_time_range_slack_s",
         "distributor.discard_log_interval_s",
+        "distributor.push.wait_s",
+        "distributor.push.leave_s",
         "ingester.decode_interval_s",
         "ingester.flush_retry_s",
         "ingester.room_wait_s",
@@ -110,6 +113,8 @@ def wrong(path: str, value: object) -> str | None:
     name = path.rpartition(".")[2]
     if name == "endpoint":
         return _wrong_endpoint(str(value))
+    if path in check_members.PATHS:
+        return check_members.wrong_members(path, value)
     if path == "target":
         return _wrong_target(str(value))
     if path == "storage.backend":

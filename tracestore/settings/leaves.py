@@ -116,7 +116,8 @@ def _walk(cls: type, prefix: str) -> list[Leaf | SectionDoc]:
         if dataclasses.is_dataclass(hint):
             found += _walk(typing.cast("type", hint), path + ".")
             continue
-        options = typing.get_args(hint) or (hint,)
+        is_list = typing.get_origin(hint) is tuple
+        options = (hint,) if is_list else typing.get_args(hint) or (hint,)
         (kind,) = (option for option in options if option is not NoneType)
         parse, unit = _parser(field.name, kind)
         found.append(
@@ -144,6 +145,8 @@ def _parser(name: str, kind: type) -> tuple[Parser, str]:
         return units.parse_size, "size (bytes, or with a unit)"
     if kind is int:
         return units.parse_integer, "whole number"
+    if kind == tuple[str, ...]:
+        return units.parse_list, "list of texts (separated by commas, or a list of YAML)"
     assert kind is str, (name, kind)
     return units.parse_text, "text"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tracestore.settings.limits import OverridesSettings
+from tracestore.settings.members_tree import MembersSettings, PushSettings
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -199,6 +200,7 @@ class DistributorSettings:
     """Tenants with series of their own; further ones share the name ``__overflow__``."""
     discard_log_interval_s: float = 60.0
     """How often the log says which spans of a tenant were discarded and why."""
+    push: PushSettings = field(default_factory=PushSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +246,9 @@ class IngesterSettings:
     """Wait after a flush that failed; the live tables stay searchable meanwhile."""
     room_wait_s: float = 10.0
     """How long a sender waits for room, then it is asked to retry; not at all if flushes fail."""
+    push_bytes_max: int = 256 * MIB
+    """Requests of distributors in other processes that wait for the log, together; more are refused
+    as retryable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,4 +402,5 @@ class Settings:
     storage: StorageSettings = field(default_factory=StorageSettings)
     query: QuerySettings = field(default_factory=QuerySettings)
     overrides: OverridesSettings = field(default_factory=OverridesSettings)
+    members: MembersSettings = field(default_factory=MembersSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)

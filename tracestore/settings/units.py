@@ -56,6 +56,11 @@ def parse_text(text: str) -> str:
     return text
 
 
+def parse_list(text: str) -> tuple[str, ...]:
+    """Parse texts that are separated by commas; an empty one is none."""
+    return tuple(word for word in (part.strip() for part in text.split(",")) if word)
+
+
 def parse_boolean(text: str) -> bool:
     """Parse ``true`` or ``false`` as YAML and Go write them."""
     word = text.strip().lower()

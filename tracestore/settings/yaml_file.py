@@ -25,6 +25,7 @@ from tracestore.settings.tempo_keys import (
     OWN_RECEIVER_KEYS,
     RECEIVER_NAMES,
 )
+from tracestore.settings.units import parse_list
 
 _NULL_TAG = "tag:yaml.org,2002:null"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -109,6 +110,8 @@ class FileWalk:
         elif isinstance(value, yaml.ScalarNode):
             text = None if value.tag == _NULL_TAG else value.value
             self.layer.give(path, text, origin)
+        elif isinstance(known, Target) and _is_list(known, value):
+            self.layer.give(path, self._joined(value, name), origin)
         elif isinstance(known, Target):
             raise SettingsError(f"{origin}: {name}: expected a value, got {_kind(value)}")
         elif isinstance(known, Section):
@@ -117,6 +120,13 @@ class FileWalk:
             self.layer.give(path, None, origin)
         elif isinstance(known, Refused) and _says_something(value):
             self.layer.give(path, _kind(value), origin)
+
+    def _joined(self, node: yaml.Node, name: str) -> str:
+        """Write a list of texts as a flag has it. Raises: SettingsError."""
+        for item in node.value:
+            if not isinstance(item, yaml.ScalarNode) or "," in item.value:
+                raise SettingsError(f"{self.origin(item)}: {name}: expected texts without commas")
+        return ",".join(item.value for item in node.value)
 
     def construct(self, node: yaml.Node) -> object:
         """Make the plain value of a node."""
@@ -196,6 +206,10 @@ class _File(FileWalk):
         path = (*_RECEIVERS, receiver)
         below = {p[3] for p in self._present if p[:3] == path and len(p) > 3}
         return path in self._present and not below & OWN_RECEIVER_KEYS
+
+
+def _is_list(target: Target, node: yaml.Node) -> bool:
+    return isinstance(node, yaml.SequenceNode) and target.parse is parse_list
 
 
 def _kind(node: yaml.Node) -> str:

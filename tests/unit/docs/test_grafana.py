@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tracestore.telemetry import configure_logging
+from tracestore.logs import configure_logging
 
 FILE = Path(__file__).parents[3] / "docs" / "grafana" / "datasources.yaml"
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"

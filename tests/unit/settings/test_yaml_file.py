@@ -328,3 +328,17 @@ def test_a_false_positive_rate_becomes_bits() -> None:
     text = "storage: {trace: {block: {bloom_filter_false_positive: 0.01}}}"
 
     assert values(text) == {"storage.block.filter_bits_per_value": 10}
+
+
+def test_a_list_may_be_written_as_one() -> None:
+    expected = {"members.static": ("a:1", "b:2")}
+
+    assert values("members: {static: ['a:1', 'b:2']}") == expected
+    assert values("members: {static: 'a:1, b:2'}") == expected
+    assert values("members: {static: []}") == {"members.static": ()}
+
+
+@pytest.mark.parametrize("text", ["[{a: 1}]", "[['a:1']]", "['a:1,b:2']"])
+def test_a_list_holds_texts(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"t\.yaml:1: members\.static: expected texts"):
+        values(f"members: {{static: {text}}}")

@@ -1,7 +1,7 @@
 """What every process has, whatever its roles: store, index, limits, metrics, the API's two ports.
 
-Roles take what they need from here; they add routes to ``routes``, calls that stream to ``calls``,
-and gRPC services between processes to ``grpc_server``, before it is started.
+Roles take what they need from here; they add routes to ``routes``, calls of clients that stream to
+``calls``, and calls between processes to ``rpc``, before the servers are started.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import os
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 
@@ -18,7 +18,7 @@ from grpc import aio
 
 from tracestore.api.app import Routes
 from tracestore.api.front import Front
-from tracestore.api.grpc_native import make_query_server
+from tracestore.api.grpc_native import GrpcBounds, make_query_server
 from tracestore.api.ops import Ops
 from tracestore.api.overrides import OverridesRoutes
 from tracestore.api.rim import Rim
@@ -33,6 +33,7 @@ from tracestore.model.ids import TenantId
 from tracestore.services.follower import IndexFollower
 from tracestore.services.lifecycle import Service, Supervisor
 from tracestore.services.overrides import OverridesFollower
+from tracestore.services.rpc import WRAPPING_BYTES_MAX, RpcHandler
 from tracestore.services.tenant_labels import TenantLabels
 from tracestore.services.user_overrides import UserOverridesFollower, UserOverridesStore
 from tracestore.settings.load import LoadedSettings, read_overrides
@@ -87,12 +88,24 @@ class Ground:
         self.tenancy = Tenancy.of(settings)
         self.routes = Routes(self.metrics, clock, self.tracing)
         self.calls = StreamingCalls(self.metrics, clock, self.tracing)
+        self.rpc = RpcHandler()
         self.grpc_server, self.grpc_address = self._make_grpc()
 
     @property
     def drain_timeout_s(self) -> float:
         """How long requests in progress may take once the process is told to stop."""
         return self.settings.server.drain_timeout_s
+
+    @property
+    def message_bytes_max(self) -> int:
+        """Largest message between processes: the largest request of a sender fits into one."""
+        receivers = self.settings.distributor.receivers
+        largest = max(
+            receivers.request_bytes_max,
+            receivers.grpc_request_bytes_max,
+            receivers.http_request_bytes_max,
+        )
+        return largest + WRAPPING_BYTES_MAX
 
     @property
     def prefix(self) -> str:
@@ -125,12 +138,14 @@ class Ground:
     def _make_grpc(self) -> tuple[aio.Server, Address]:
         settings = self.settings.server
         address = Address(settings.grpc_listen_address, settings.grpc_listen_port)
-        server = make_query_server(
-            self.calls,
+        bounds = GrpcBounds(
             request_bytes_max=settings.grpc_server_max_recv_msg_size,
+            message_bytes_max=self.message_bytes_max,
             streams_max=settings.grpc_server_max_concurrent_streams,
             stall_timeout_s=settings.http2_stall_timeout_s,
         )
+        server = make_query_server(self.calls, bounds)
+        server.add_generic_rpc_handlers((self.rpc,))
         return server, bind_grpc(server, address, setting=QUERY_GRPC_SETTING)
 
     def services(self) -> list[Service]:
@@ -157,8 +172,14 @@ class Ground:
             )
         return services
 
-    def add_routes(self, supervisor: Supervisor, flush: Flush) -> None:
-        """Serve what operators and probes ask of any process."""
+    def add_routes(
+        self, supervisor: Supervisor, flush: Flush, pages: Mapping[str, Callable[[], str]]
+    ) -> None:
+        """Serve what operators and probes ask of any process.
+
+        Args:
+            pages: further sections of ``/status``.
+        """
         user_api = self.settings.overrides.user_configurable_overrides
         OverridesRoutes(
             tenancy=self.tenancy,
@@ -175,4 +196,5 @@ class Ground:
             flush_all=flush,
             render_config=lambda mode: render_settings(self.loaded, mode),
             render_limits=self.overrides.render,
+            pages=pages,
         ).add_to_routes(self.prefix)

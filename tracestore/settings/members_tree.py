@@ -1,0 +1,60 @@
+"""Settings of a cluster: who is in it, and how spans go from one process to another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembersSettings:
+    """How the processes of a cluster find one another. With neither name nor list, one is alone."""
+
+    dns: str = ""
+    """Name whose addresses are the members, such as that of a headless Service, with the port of
+    their gRPC behind a colon if it is not that of this process."""
+    static: tuple[str, ...] = ()
+    """Addresses of the members, host:port of their gRPC; this process may be among them."""
+    instance: str = ""
+    """Name of this process, the same after a restart and nobody else's; traces are placed by it.
+    Empty: the host's name, with the port of gRPC if that is not 9095."""
+    advertise: str = ""
+    """Where others reach the gRPC of this process, host:port; empty: the address that it listens
+    on, or that of this host."""
+    dns_interval_s: float = 5.0
+    """How often the name is looked up."""
+    hello_interval_s: float = 1.0
+    """How often each member is asked who it is and how it is."""
+    hello_timeout_s: float = 1.0
+    """How long it may take to answer."""
+    dead_after_s: float = 3.0
+    """Who has not answered for so long is dead: its share of the traces goes to the others.
+    Shorter: replaced sooner, but also after a short pause."""
+    members_max: int = 1000
+    """Addresses that are asked; further ones are left out, and the log says so."""
+
+    @property
+    def configured(self) -> bool:
+        """Whether there are others to look for."""
+        return bool(self.dns or self.static)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushSettings:
+    """Spans on their way from a distributor to the ingesters of other processes."""
+
+    timeout_s: float = 15.0
+    """How long an ingester may take to make a request durable; then the next in order is asked.
+    Longer than ``ingester.room_wait_s``, so that one that is busy can say so."""
+    attempts_max: int = 3
+    """Ingesters that are tried in turn for a trace; then the sender is asked to retry."""
+    inflight_bytes_max: int = 64 * MIB
+    """Bytes on their way to one ingester; further requests wait."""
+    waiting_max: int = 1024
+    """Requests that wait for one ingester; more are refused as retryable."""
+    wait_s: float = 5.0
+    """How long a request waits, then it is refused as retryable."""
+    leave_s: float = 2.0
+    """How long an ingester that is told to stop still takes spans, until others have noticed.
+    With nobody there to notice it does not wait."""
