@@ -3,7 +3,7 @@
 Each input goes through ``check``, ``SpanBuilder.append``, ``freeze`` and ``encode``; what protobuf
 refuses must be refused with an offset within the input, what it accepts must come back equal. Now
 and then an input also goes into a builder that holds spans already: a refusal must not change it;
-and the limits of a tenant are applied to some of those that are accepted.
+and the limits of a tenant are applied to some of those that are accepted, others are cut by trace.
 
     python bench/fuzz_kernel.py --seconds 300 --seed 1             # the kernel that is installed
     python bench/fuzz_kernel.py --seconds 300 --checked            # with bounds checks
@@ -103,6 +103,8 @@ class Fuzzer:
             self.append_between(data)
         if accepted and self._rng.random() < 0.2:
             self.limit(data)
+        if accepted and self._rng.random() < 0.2:
+            self.cut(data)
         if accepted and self._rng.random() < 0.1:
             self._keep(data)
 
@@ -144,6 +146,15 @@ class Fuzzer:
         admitted = traces.admit(data, spans, 1, traces_max=2, bytes_max=200)
         assert admitted.refused is None or len(admitted.refused) == spans
         self.counts["limited"] += 1
+
+    def cut(self, data: bytes) -> None:
+        """Cut by trace ID: the parts are those of protobuf."""
+        from support.shards import assert_shards_agree
+
+        assert_shards_agree(
+            data, [self._rng.getrandbits(64) for _ in range(self._rng.choice((2, 3)))]
+        )
+        self.counts["cut by trace"] += 1
 
     def _keep(self, data: bytes) -> None:
         if len(self.corpus) < CORPUS_MAX:

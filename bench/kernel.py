@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).parent))
+import numpy as np
 from load import requests
 
-from tracestore.kernel import LiveTraces, SpanBuilder, check, encode, limit_request
+from tracestore.kernel import LiveTraces, SpanBuilder, check, encode, limit_request, shard
 from tracestore.model.tables import Table
 
 Result = TypeVar("Result")
@@ -47,6 +48,13 @@ def cut_all(payloads: list[bytes], size: int) -> None:
         limit_request(payload, attribute_bytes_max=size)
 
 
+def shard_all(payloads: list[bytes], counts: list[int], places: int) -> None:
+    """Cut every request by trace ID."""
+    seeds = np.arange(1, places + 1, dtype=np.uint64)
+    for payload, spans in zip(payloads, counts, strict=True):
+        shard(payload, spans, seeds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--spans", type=int, default=500_000)
@@ -57,6 +65,8 @@ def main() -> None:
     counts = [check(payload).spans for payload in payloads]
     timed("admit", spans, lambda: admit_all(payloads, counts))
     timed("limit, some attributes", spans, lambda: cut_all(payloads, 16))
+    timed("shard, 3 places", spans, lambda: shard_all(payloads, counts, 3))
+    timed("shard, 30 places", spans, lambda: shard_all(payloads, counts, 30))
     timed("append (with check)", spans, lambda: append_all(builder, payloads))
     frozen = timed("freeze", spans, builder.freeze)
     tables = timed("all columns", spans, frozen.tables)

@@ -27,6 +27,7 @@ from tracestore.kernel.relations import (
     parent_rows,
 )
 from tracestore.kernel.runs import count_marked, marked_runs, or_zero, run_numbers, spread_runs
+from tracestore.kernel.shard import rank, shard
 from tracestore.kernel.tally import (
     cell_keys,
     power_buckets,
@@ -67,7 +68,9 @@ __all__ = [
     "or_zero",
     "parent_rows",
     "power_buckets",
+    "rank",
     "run_numbers",
+    "shard",
     "split_runs",
     "spread_runs",
     "sum_exactly",

@@ -38,6 +38,27 @@ TRUNCATED: str
 SCOPES: tuple[str, ...]
 """What has attributes, as metrics call it."""
 
+def shard(request: Buffer, spans: int, seeds: npt.NDArray[np.uint64]) -> list[Buffer | None]:
+    """Cut a request by trace ID: spans as they are, what wraps them repeated where it is needed.
+
+    Args:
+        request: valid, as ``check`` says, with ``spans`` spans.
+        seeds: (n,) of the places, n > 0; a trace goes to the one with the highest score.
+
+    Returns: (n,) the request of each place, None for a place without spans. If one place has them
+        all, it gets the very object that was given. None is larger than the request.
+    Raises: MalformedError for what ``check`` would not have let through.
+    Cost: about 0.1 us a span.
+    """
+
+def rank(high: int, low: int, seeds: npt.NDArray[np.uint64]) -> list[int]:
+    """Put places in the order of their scores for a key, the home first.
+
+    Args:
+        high, low: the two halves of a trace ID (or any hash, and 0), as little-endian numbers.
+        seeds: (n,) of the places.
+    """
+
 class LimitedRequest(NamedTuple):
     """A request after its limits."""
 
