@@ -30,14 +30,17 @@ class Ops:
     supervisor: Supervisor
     metrics: Metrics
     routes: Routes
-    flush_all: Callable[[TenantId | None], Awaitable[None]]
-    """Writes what is live, of one tenant or of all, to blocks; returns when that is done."""
+    flush_all: Callable[[TenantId | None], Awaitable[None]] | None
+    """Writes what is live, of one tenant or of all, to blocks; returns when that is done. None if
+    nothing is live in this process."""
     render_config: Callable[[str], str]
     """Mode (empty, ``diff`` or ``defaults``) -> YAML of the settings."""
     render_limits: Callable[[str], str]
     """The same for the limits of tenants, but for ``defaults``."""
     pages: Mapping[str, Callable[[], str]]
     """Further sections of ``/status``, by name."""
+    lacking: Callable[[], str]
+    """What the process needs of others and has not, in a few words; empty: nothing."""
 
     def add_to_routes(self, prefix: str) -> None:
         """Serve all of them; only the API's own are under the prefix."""
@@ -46,7 +49,8 @@ class Ops:
         add(f"{prefix}/api/status/buildinfo", self.buildinfo, methods=READ)
         add("/ready", self.ready)
         add("/metrics", self.render_metrics, methods=READ)
-        add("/flush", self.flush)
+        if self.flush_all is not None:
+            add("/flush", self.flush)
         add("/status", self.status, methods=READ)
         own = ("version", "services", "endpoints", "config", "runtime_config")
         for section in (*own, *self.pages):
@@ -79,6 +83,8 @@ class Ops:
             states = Counter(s for s in self.supervisor.states.values() if s is not State.RUNNING)
             lines = "".join(f"{state}: {count}\n" for state, count in sorted(states.items()))
             return _plain(503, f"Some services are not Running:\n{lines}")
+        if lacking := self.lacking():
+            return _plain(503, f"{lacking}\n")
         return _plain(200, "ready\n")
 
     async def render_metrics(self, _request: Request) -> Answer:
@@ -88,6 +94,7 @@ class Ops:
     async def flush(self, request: Request) -> Answer:
         """Write what is live to blocks, of one tenant with ``?tenant=``; 204 when it is done."""
         name = request.query_params.get("tenant", "")
+        assert self.flush_all is not None
         await self.flush_all(parse_tenant_id(name) if name else None)
         return Answer(status=204, media_type=None)
 

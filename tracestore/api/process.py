@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracestore.api.roles.cluster import ClusterPart
-from tracestore.api.roles.distributor import DistributorRole
+from tracestore.api.roles.distributor import DistributorRole, make_appender
 from tracestore.api.roles.ground import Ground
 from tracestore.api.roles.ingester import IngesterRole, wal_directory
 from tracestore.api.roles.queries import QueryRole
@@ -26,9 +26,15 @@ from tracestore.errors import SettingsError
 from tracestore.services.lifecycle import Service, Supervisor
 from tracestore.services.members.member import Role
 from tracestore.settings.load import LoadedSettings
+from tracestore.settings.tree import Settings
 from tracestore.storage.wal.lock import DirectoryLock
 
 log = logging.getLogger(__name__)
+
+ALL_TARGETS = frozenset({"all", "scalable-single-binary"})
+"""Targets that are every role in one process; Tempo's users know the second."""
+DISTRIBUTOR_ONLY = frozenset({Role.DISTRIBUTOR})
+"""The one role that needs neither object store nor index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,51 +70,73 @@ async def serve(
     Raises: SettingsError for what the operator should mend (a port or directory in use, an
     unreadable directory); what made a service fail.
     """
-    if loaded.settings.target != "all":
-        raise SettingsError(f"target {loaded.settings.target!r} is not there yet, use all")
-    directories = {Path(loaded.settings.storage.path), wal_directory(loaded.settings).parent}
+    settings = loaded.settings
+    roles = roles_of(settings.target)
+    directories: set[Path] = set()
+    if roles != DISTRIBUTOR_ONLY:
+        directories.add(Path(settings.storage.path))
+    if Role.INGESTER in roles:
+        directories.add(wal_directory(settings).parent)
     with ExitStack() as held:
         for directory in sorted(directories):
             held.callback(DirectoryLock(directory).release)
-        process = Process(loaded, SystemClock(), random.SystemRandom(), held)
+        process = Process(loaded, roles, SystemClock(), random.SystemRandom(), held)
         try:
             await process.run(stop, on_ready)
         finally:
             process.close_pools()
 
 
+def roles_of(target: str) -> frozenset[Role]:
+    """Get the roles that a target names; the settings are checked."""
+    return frozenset(Role) if target in ALL_TARGETS else frozenset({Role(target)})
+
+
 class Process:
-    """The parts of a process with all roles."""
+    """The parts of a process with some roles."""
 
     def __init__(
-        self, loaded: LoadedSettings, clock: Clock, rng: random.Random, held: ExitStack
+        self,
+        loaded: LoadedSettings,
+        roles: frozenset[Role],
+        clock: Clock,
+        rng: random.Random,
+        held: ExitStack,
     ) -> None:
         """Make every part; nothing runs yet, but the ports are taken.
 
         Args:
             held: closes what was opened if making the rest fails.
+
+        Raises: SettingsError.
         """
-        self._ground = Ground(loaded, clock, rng, held)
-        self._cluster = ClusterPart(self._ground, roles=frozenset(Role))
-        self._ingester = IngesterRole(self._ground)
-        ingester = self._ingester.ingester
-        self._distributor = DistributorRole(self._ground, ingester, held)
-        self._queries = QueryRole(self._ground, ingester, lambda: ingester.is_ready)
+        _check_members(loaded.settings, roles)
+        self._ground = ground = Ground(
+            loaded, clock, rng, held, has_store=roles != DISTRIBUTOR_ONLY
+        )
+        self._cluster = cluster = ClusterPart(ground, roles)
+        self._ingester = IngesterRole(ground, cluster) if Role.INGESTER in roles else None
+        ingester = None if self._ingester is None else self._ingester.ingester
+        self._distributor: DistributorRole | None = None
+        if Role.DISTRIBUTOR in roles:
+            appender = make_appender(ground, cluster, ingester)
+            self._distributor = DistributorRole(ground, appender, held)
+        self._queries: QueryRole | None = None
+        if roles & {Role.QUERIER, Role.QUERY_FRONTEND}:
+            assert ingester is not None
+            self._queries = QueryRole(ground, ingester, lambda: ingester.is_ready)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Endpoints], None] | None) -> None:
         """Start, live until ``stop``, drain."""
-        services: list[Service] = [
-            *self._ground.services(),
-            *self._cluster.services(),
-            *self._ingester.services(),
-            *self._distributor.services(),
-            *self._queries.services(),
-        ]
-        supervisor = Supervisor(services)
+        supervisor = Supervisor(self._services())
         self._cluster.start_with(supervisor)
-        self._queries.add_routes(supervisor)
+        if self._queries is not None:
+            self._queries.add_routes(supervisor)
         self._ground.add_routes(
-            supervisor, self._ingester.ingester.flush_all, pages=self._cluster.pages()
+            supervisor,
+            flush=None if self._ingester is None else self._ingester.ingester.flush_all,
+            pages=self._cluster.pages(),
+            lacking=self._lacking,
         )
         endpoints = self._endpoints()
 
@@ -124,18 +152,40 @@ class Process:
 
         await supervisor.run_until(stop, on_started=started)
 
+    def _services(self) -> list[Service]:
+        """Get what runs, in the order of the start; it drains in reverse."""
+        services = [*self._ground.services(), *self._cluster.services()]
+        for role in (self._ingester, self._distributor, self._queries):
+            if role is not None:
+                services += role.services()
+        return services
+
+    def _lacking(self) -> str:
+        """Say what the process needs of others and has not."""
+        return "" if self._distributor is None else self._distributor.lacking()
+
     def _endpoints(self) -> Endpoints:
         receivers = self._distributor
+        others = None if receivers is None else receivers.others
         return Endpoints(
             api_url=self._ground.api_url,
             grpc=str(self._ground.grpc_address.reachable),
-            otlp_grpc=receivers.otlp_grpc,
-            otlp_http=receivers.otlp_http,
-            zipkin=receivers.others.zipkin,
-            jaeger_http=receivers.others.jaeger_http,
-            jaeger_grpc=receivers.others.jaeger_grpc,
+            otlp_grpc=None if receivers is None else receivers.otlp_grpc,
+            otlp_http=None if receivers is None else receivers.otlp_http,
+            zipkin=None if others is None else others.zipkin,
+            jaeger_http=None if others is None else others.jaeger_http,
+            jaeger_grpc=None if others is None else others.jaeger_grpc,
         )
 
     def close_pools(self) -> None:
         """End the threads, once nothing uses them any more."""
         self._ground.pools.close()
+
+
+def _check_members(settings: Settings, roles: frozenset[Role]) -> None:
+    """See that roles that need others know where to find them. Raises: SettingsError."""
+    if roles != frozenset(Role) and not settings.members.configured:
+        raise SettingsError(
+            f"target {settings.target} needs to know the other processes: set members.dns or "
+            "members.static"
+        )

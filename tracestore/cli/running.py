@@ -22,6 +22,8 @@ from tracestore.settings.tree import Settings
 log = logging.getLogger(__name__)
 
 FORCED_EXIT_CODE = 130
+WRITING_TARGETS = ("all", "scalable-single-binary", "ingester")
+"""Targets that have a write-ahead log."""
 SAME_SIGNAL_S = 1.0
 """Signals this close are one: ``timeout`` and shells signal the process and then its group."""
 
@@ -71,12 +73,16 @@ async def _until_signal(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]
 
 
 def check_directories(settings: Settings) -> None:
-    """Make the data directories and see that they can be used.
+    """Make the data directories that the target needs, and see that they can be used.
 
     Raises:
         SettingsError: one cannot be made, read or written.
     """
-    named = {"storage.path": settings.storage.path, "ingester.wal.path": settings.ingester.wal.path}
+    named = {}
+    if settings.target != "distributor":
+        named["storage.path"] = settings.storage.path
+    if settings.target in WRITING_TARGETS:
+        named["ingester.wal.path"] = settings.ingester.wal.path
     for setting, name in named.items():
         if name:
             _check_directory(setting, Path(name))

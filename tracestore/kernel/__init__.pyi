@@ -38,7 +38,9 @@ TRUNCATED: str
 SCOPES: tuple[str, ...]
 """What has attributes, as metrics call it."""
 
-def shard(request: Buffer, spans: int, seeds: npt.NDArray[np.uint64]) -> list[Buffer | None]:
+def shard(
+    request: bytes | bytearray, spans: int, seeds: npt.NDArray[np.uint64]
+) -> list[bytes | bytearray | None]:
     """Cut a request by trace ID: spans as they are, what wraps them repeated where it is needed.
 
     Args:

@@ -16,20 +16,18 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "ingester.wal.compression": ("lz4", "zstd", "none"),
     "storage.block.compression": ("zstd", "lz4", "snappy", "gzip", "none"),
 }
+TARGETS = (
+    *("all", "distributor", "ingester", "querier", "query-frontend", "compactor"),
+    "scalable-single-binary",
+)
 _TARGETS_TO_COME = frozenset(
     {
-        "distributor",
-        "ingester",
         "live-store",
         "block-builder",
-        "querier",
-        "query-frontend",
         "backend-scheduler",
         "backend-worker",
-        "compactor",
         "metrics-generator",
         "metrics-generator-no-local-blocks",
-        "scalable-single-binary",
     }
 )
 _MAY_BE_ZERO = frozenset(
@@ -152,11 +150,12 @@ def _wrong_endpoint(text: str) -> str | None:
 
 
 def _wrong_target(target: str) -> str | None:
-    if target == "all":
+    if target in TARGETS:
         return None
+    known = f"known are {', '.join(TARGETS)}"
     if target in _TARGETS_TO_COME:
-        return "roles do not run apart yet, only the target all"
-    return "unknown target, only all"
+        return f"this role of Tempo does not run apart; {known}"
+    return f"unknown target; {known}"
 
 
 def _wrong_backend(backend: str) -> str | None:

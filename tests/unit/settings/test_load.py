@@ -255,8 +255,8 @@ def test_legacy_overrides_and_expansion() -> None:
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--target=querier"], "flag --target: target: roles do not run apart yet"),
-        (["--target=everything"], "unknown target, only all, got 'everything'"),
+        (["--target=live-store"], "flag --target: target: this role of Tempo does not run apart"),
+        (["--target=everything"], "unknown target; known are all, distributor, ingester"),
         (["--storage.trace.backend=s3"], "object stores are not supported yet, only local"),
         (["--storage.backend=floppy"], "unknown backend"),
         (["--storage.path="], "expected a directory"),

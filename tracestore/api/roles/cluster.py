@@ -48,11 +48,18 @@ class ClusterPart:
             address=self.address,
             roles=frozenset(role.value for role in self._roles),
             writer=self.writer(),
-            index_sequence=self._ground.follower.current().sequence,
+            index_sequence=self._index_sequence(),
             ready=supervisor is not None and supervisor.ready,
             draining=supervisor is not None and supervisor.stopping,
             version=package_version(),
         )
+
+    def _index_sequence(self) -> int:
+        return self._ground.follower.current().sequence if self._ground.has_store else 0
+
+    def has_others(self, role: Role) -> bool:
+        """Tell whether another process with a role is alive."""
+        return any(not member.is_self for member in self.members.latest.with_role(role))
 
     def start_with(self, supervisor: Supervisor) -> None:
         """Take who knows whether this process is ready."""

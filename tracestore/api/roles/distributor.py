@@ -10,26 +10,51 @@ from grpc import aio
 from tracestore.api.otlp_grpc import TraceReceiver, make_server
 from tracestore.api.otlp_http import OtlpHttpReceiver, make_app
 from tracestore.api.receivers import OtherReceivers, Parts
+from tracestore.api.roles.cluster import ClusterPart
 from tracestore.api.roles.ground import Ground
 from tracestore.api.servers import Door, GrpcServer, HttpServer
 from tracestore.api.sockets import Address, bind, bind_grpc, bound_address, parse_address
 from tracestore.api.tenant import Intake
-from tracestore.services.distributor.service import Appender, Distributor
+from tracestore.services.distributor.appending import LocalAppender
+from tracestore.services.distributor.cluster import ClusterAppender
+from tracestore.services.distributor.service import Distributor
+from tracestore.services.ingester.service import Ingester
 from tracestore.services.lifecycle import Service
 
 GRPC_SETTING = "distributor.receivers.grpc.endpoint"
 HTTP_SETTING = "distributor.receivers.http.endpoint"
 
 
+def make_appender(
+    ground: Ground, cluster: ClusterPart, ingester: Ingester | None
+) -> LocalAppender | ClusterAppender:
+    """Make what has requests stored: the ingester here, if it is alone, or those of the cluster."""
+    local = None if ingester is None else LocalAppender(ingester)
+    if local is not None and not ground.settings.members.configured:
+        return local
+    return ClusterAppender(
+        ground.settings.distributor.push,
+        cluster.members,
+        cluster.peers,
+        ground.pools.receive,
+        ground.metrics,
+        ground.clock,
+        local=local,
+    )
+
+
 class DistributorRole:
     """Makes the receivers; their ports are taken when this is made."""
 
-    def __init__(self, ground: Ground, appender: Appender, held: ExitStack) -> None:
+    def __init__(
+        self, ground: Ground, appender: LocalAppender | ClusterAppender, held: ExitStack
+    ) -> None:
         """Args:
         appender: who makes requests durable: an ingester of this process, or of others.
         held: closes what was opened if making the rest of the process fails.
         """
         self._ground = ground
+        self._appender = appender
         self._settings = ground.settings.distributor
         self._otlp_grpc_address: Address | None = None
         self._otlp_socket = self._bind_otlp_http()
@@ -46,6 +71,10 @@ class DistributorRole:
             labels=ground.labels,
         )
         self._intake = Intake(tenancy=ground.tenancy, distributor=self._distributor)
+
+    def lacking(self) -> str:
+        """Say what is missing for requests to be taken; empty: nothing."""
+        return "" if self._appender.is_ready else "no ingester answers"
 
     @property
     def otlp_grpc(self) -> str | None:

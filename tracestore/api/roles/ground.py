@@ -39,6 +39,7 @@ from tracestore.services.user_overrides import UserOverridesFollower, UserOverri
 from tracestore.settings.load import LoadedSettings, read_overrides
 from tracestore.settings.render import render_settings
 from tracestore.storage.index.commits import CommitLog
+from tracestore.storage.objects.interface import ObjectStore
 from tracestore.telemetry import Metrics
 from tracestore.tracing import TraceIdFilter, Tracing
 from tracestore.version import package_version
@@ -54,11 +55,18 @@ class Ground:
     """The parts that the roles of a process share."""
 
     def __init__(
-        self, loaded: LoadedSettings, clock: Clock, rng: random.Random, held: ExitStack
+        self,
+        loaded: LoadedSettings,
+        clock: Clock,
+        rng: random.Random,
+        held: ExitStack,
+        *,
+        has_store: bool,
     ) -> None:
         """Make every part; nothing runs yet, but the ports of the API are taken.
 
         Args:
+            has_store: whether a role of the process needs the object store and the index.
             held: closes what was opened if making the rest fails.
         """
         self.loaded = loaded
@@ -75,9 +83,10 @@ class Ground:
         self._api_socket = bind(self._api_address, setting=API_PORT_SETTING)
         held.callback(self._api_socket.close)
         self.pools = make_pools(settings)
-        self.store = open_store(settings.storage, self.metrics, clock)
+        self.has_store = has_store
+        self._store = open_store(settings.storage, self.metrics, clock) if has_store else None
         self.labels = TenantLabels(settings.distributor.metric_tenants_max)
-        self.follower = self._make_follower()
+        self._follower = self._make_follower() if has_store else None
         self.overrides = OverridesFollower(
             settings.overrides,
             partial(read_overrides, loaded),
@@ -90,6 +99,18 @@ class Ground:
         self.calls = StreamingCalls(self.metrics, clock, self.tracing)
         self.rpc = RpcHandler()
         self.grpc_server, self.grpc_address = self._make_grpc()
+
+    @property
+    def store(self) -> ObjectStore:
+        """What holds blocks, index and leases."""
+        assert self._store is not None, "no role of the process needs the store"
+        return self._store
+
+    @property
+    def follower(self) -> IndexFollower:
+        """What knows the blocks."""
+        assert self._follower is not None, "no role of the process needs the index"
+        return self._follower
 
     @property
     def drain_timeout_s(self) -> float:
@@ -158,7 +179,10 @@ class Ground:
             front=front,
         )
         grpc = GrpcServer("grpc", self.grpc_server, drain_timeout_s=self.drain_timeout_s)
-        services: list[Service] = [api, grpc, self.overrides, self.follower]
+        services: list[Service] = [api, grpc, self.overrides]
+        if not self.has_store:
+            return services
+        services.append(self.follower)
         user_api = self.settings.overrides.user_configurable_overrides
         if user_api.enabled:
             services.append(
@@ -173,13 +197,27 @@ class Ground:
         return services
 
     def add_routes(
-        self, supervisor: Supervisor, flush: Flush, pages: Mapping[str, Callable[[], str]]
+        self,
+        supervisor: Supervisor,
+        flush: Flush | None,
+        pages: Mapping[str, Callable[[], str]],
+        lacking: Callable[[], str],
     ) -> None:
-        """Serve what operators and probes ask of any process.
+        """Serve what operators and probes ask of any process; arguments are those of ``Ops``."""
+        if self.has_store:
+            self._add_overrides()
+        Ops(
+            supervisor=supervisor,
+            metrics=self.metrics,
+            routes=self.routes,
+            flush_all=flush,
+            render_config=lambda mode: render_settings(self.loaded, mode),
+            render_limits=self.overrides.render,
+            pages=pages,
+            lacking=lacking,
+        ).add_to_routes(self.prefix)
 
-        Args:
-            pages: further sections of ``/status``.
-        """
+    def _add_overrides(self) -> None:
         user_api = self.settings.overrides.user_configurable_overrides
         OverridesRoutes(
             tenancy=self.tenancy,
@@ -189,12 +227,3 @@ class Ground:
             enabled=user_api.enabled,
             checks_conflicts=user_api.api.check_for_conflicting_runtime_overrides,
         ).add_to(self.routes, self.prefix)
-        Ops(
-            supervisor=supervisor,
-            metrics=self.metrics,
-            routes=self.routes,
-            flush_all=flush,
-            render_config=lambda mode: render_settings(self.loaded, mode),
-            render_limits=self.overrides.render,
-            pages=pages,
-        ).add_to_routes(self.prefix)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tracestore.api.roles.cluster import ClusterPart
 from tracestore.api.roles.ground import Ground
 from tracestore.model.ids import SINGLE_TENANT, TenantId
 from tracestore.services.ingester.flush import Flusher
+from tracestore.services.ingester.pushes import SERVICE, Pushes
 from tracestore.services.ingester.service import Durables, Ingester, IngesterPools
 from tracestore.services.ingester.tenant import Quarantine
 from tracestore.services.instruments import WalInstruments
 from tracestore.services.lifecycle import Service
+from tracestore.services.members.member import Role
 from tracestore.settings.tree import Settings
 from tracestore.storage.block.writer import BlockWriter
 from tracestore.storage.wal.log import WriteAheadLog
@@ -28,9 +31,9 @@ def wal_directory(settings: Settings) -> Path:
 
 
 class IngesterRole:
-    """Makes the ingester."""
+    """Makes the ingester, and what takes spans for it from other processes."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, cluster: ClusterPart) -> None:
         self.ingester = Ingester(
             ground.settings.ingester,
             ground.settings.storage.block,
@@ -48,10 +51,20 @@ class IngesterRole:
             labels=ground.labels,
             always=() if ground.settings.multitenancy_enabled else (SINGLE_TENANT,),
         )
+        self._pushes = Pushes(
+            self.ingester,
+            ground.pools.receive,
+            ground.metrics,
+            ground.clock,
+            bytes_max=ground.settings.ingester.push_bytes_max,
+            leave_s=ground.settings.distributor.push.leave_s,
+            has_others=lambda: cluster.has_others(Role.DISTRIBUTOR),
+        )
+        ground.rpc.add(SERVICE, self._pushes.methods)
 
     def services(self) -> list[Service]:
         """Get what runs, in the order of the start."""
-        return [self.ingester]
+        return [self.ingester, self._pushes]
 
 
 def _make_durables(ground: Ground) -> Durables:

@@ -8,10 +8,8 @@ Source: wire contract, section 6.3.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from tracestore.clock import Clock
 from tracestore.errors import (
@@ -22,34 +20,18 @@ from tracestore.errors import (
 )
 from tracestore.kernel import RequestCheck, check
 from tracestore.model.ids import TenantId
-from tracestore.services.blocking import BlockingPool, Completions
+from tracestore.services.blocking import BlockingPool
+from tracestore.services.distributor.appending import Appender, Pending
 from tracestore.services.distributor.limits import Body as Body
 from tracestore.services.distributor.limits import Discards, IngestLimits
 from tracestore.services.tenant_labels import TenantLabels
 from tracestore.settings.limits import TenantLimits
 from tracestore.settings.tree import DistributorSettings
-from tracestore.storage.wal.log import WalPosition
 from tracestore.telemetry import Metrics
 
 INLINE_BYTES_MAX = 256 * 1024
 """Up to this size a request is looked at in the event loop: 0.1 ms, less than the way to a thread
 and back costs."""
-
-
-class Appender(Protocol):
-    """What the distributor needs of an ingester."""
-
-    def has(self, tenant: TenantId) -> bool:
-        """Tell whether appending for a tenant needs no preparation, which would block."""
-
-    def append(self, tenant: TenantId, request: Body, checked: RequestCheck) -> Future[WalPosition]:
-        """Make a valid request durable. Called from pool threads; never blocks on the disk.
-
-        The future ends when the record is synced, or with UnavailableError.
-        """
-
-    async def wait_for_room(self, tenant: TenantId) -> None:
-        """Wait while too much is not yet decoded or flushed. Raises: UnavailableError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +57,7 @@ class Distributor:
     def __init__(
         self,
         settings: DistributorSettings,
-        ingester: Appender,
+        appender: Appender,
         pool: BlockingPool,
         metrics: Metrics,
         clock: Clock,
@@ -93,11 +75,10 @@ class Distributor:
             metrics, self._labels, clock, log_interval_s=settings.discard_log_interval_s
         )
         self._limits = IngestLimits(settings, limits, self._discards, metrics, self._labels, clock)
-        self._ingester = ingester
+        self._appender = appender
         self._pool = pool
         self._metrics = metrics
         self._clock = clock
-        self._completions = Completions()
         self._inflight_bytes = 0
         self._draining = False
 
@@ -140,8 +121,8 @@ class Distributor:
         metrics.ingress_bytes.labels(self._labels.of(tenant)).inc(len(request))
         started_ns = self._clock.monotonic_ns()
         with self.hold(len(request)):
-            await self._ingester.wait_for_room(tenant)
-            if len(request) <= INLINE_BYTES_MAX and self._ingester.has(tenant):
+            await self._appender.wait_for_room(tenant)
+            if len(request) <= INLINE_BYTES_MAX and self._appender.has(tenant):
                 spans, durable = self._check_and_append(tenant, request, source)
             else:
                 spans, durable = await self._pool.run(
@@ -149,12 +130,12 @@ class Distributor:
                 )
             try:
                 if durable is not None:
-                    await self._completions.wait(durable)
+                    await durable.wait()
             except TracestoreError:
                 self._refused(source, spans)
                 raise
             finally:
-                del durable  # an error that it holds holds this frame, and the request with it
+                del durable  # an error may hold this frame, and the request with it
         metrics.accepted_spans.labels(source.receiver, source.transport).inc(spans)
         metrics.push_seconds.observe((self._clock.monotonic_ns() - started_ns) / 1e9)
 
@@ -170,10 +151,10 @@ class Distributor:
 
     def _check_and_append(
         self, tenant: TenantId, request: Body, source: Source
-    ) -> tuple[int, Future[WalPosition] | None]:
+    ) -> tuple[int, Pending | None]:
         """Look at every byte once, then queue it for the log. Runs in a pool thread if it is large.
 
-        Returns: the spans to acknowledge; the future is None if nothing of them is stored.
+        Returns: the spans to acknowledge; nothing is pending if none of them is stored.
         """
         checked = check(request)
         if checked.spans == 0:
@@ -192,7 +173,7 @@ class Distributor:
         if kept.spans == 0:
             return checked.spans, None
         try:
-            return checked.spans, self._ingester.append(tenant, request, kept)
+            return checked.spans, self._appender.append(tenant, request, kept)
         except LimitExceededError:
             self._discards.count(tenant, "too_many_tenants", kept.spans)
             self._refused(source, checked.spans)

@@ -104,7 +104,9 @@ class Silent:
 class MemberList:
     """Everybody who is alive, this process too, as known at one moment."""
 
-    members: tuple[Member, ...] = ()
+    own: Member
+    """This process."""
+    members: tuple[Member, ...]
     """In the order of ``Member.key``, each process once."""
     silent: tuple[Silent, ...] = ()
 
@@ -124,7 +126,3 @@ class MemberList:
         """Get the process that writes a log; None if none of the living does."""
         found = (m for m in self.members if writer and m.identity.writer == writer)
         return next(found, None)
-
-    def of_process(self, process: str) -> Member | None:
-        """Get a process; None if it is gone."""
-        return next((m for m in self.members if m.identity.process == process), None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
@@ -93,8 +93,9 @@ class Members:
         self._named: tuple[str, ...] = ()
         """What the name stood for when it was last looked up."""
         self._seen: dict[str, _Seen] = {}
-        self._current = MemberList(members=(self._self(),))
-        self._changed = asyncio.Event()
+        own = self._self()
+        self._latest = MemberList(own=own, members=(own,))
+        self._followers: list[Callable[[frozenset[str]], None]] = []
 
     @property
     def methods(self) -> dict[str, Unary]:
@@ -104,22 +105,24 @@ class Members:
     async def _hello(self, _request: bytes, _metadata: Metadata) -> bytes:
         return self._identity().encode()
 
+    @property
+    def latest(self) -> MemberList:
+        """Who is alive, as of the last look; the same object until the next. Thread-safe."""
+        return self._latest
+
     def current(self) -> MemberList:
         """Get who is alive, this process as it is now. Thread-safe."""
-        current = self._current
-        own = self._identity()
-        return replace(
-            current,
-            members=tuple(
-                replace(member, identity=own) if member.is_self else member
-                for member in current.members
-            ),
-        )
+        latest = self._latest
+        own = self._self()
+        members = (own if member.is_self else member for member in latest.members)
+        return replace(latest, own=own, members=tuple(members))
 
-    async def wait_until_gone(self, member: Member) -> None:
-        """Return once a member is no longer alive."""
-        while self._current.of_process(member.identity.process) is not None:
-            await self._changed.wait()
+    def follow(self, follower: Callable[[frozenset[str]], None]) -> None:
+        """Have the processes that are alive told after every look, in the event loop.
+
+        Those that are suspected are among them: calls of theirs may still succeed.
+        """
+        self._followers.append(follower)
 
     def suspect(self, member: Member, reason: str) -> None:
         """Take a member out that failed a call, until it says hello again."""
@@ -208,31 +211,38 @@ class Members:
         """Make the list from what is known; the log says who came and who went."""
         own = self._self()
         alive = {own.identity.process: own}
+        suspected = set()
         silent = []
         oldest_ns = self._clock.monotonic_ns() - int(self._settings.dead_after_s * 1e9)
         for address, seen in sorted(self._seen.items()):
             if seen.identity is None or seen.suspect or seen.answered_ns < oldest_ns:
                 silent.append(Silent(address=address, reason=seen.reason, identity=seen.identity))
+                if seen.identity is not None and seen.answered_ns >= oldest_ns:
+                    suspected.add(seen.identity.process)
             else:
                 member = Member(identity=seen.identity, address=address)
                 alive.setdefault(seen.identity.process, member)
-        before = {member.identity.process: member for member in self._current.members}
+        self._tell(alive)
+        members = tuple(sorted(alive.values(), key=lambda member: member.key))
+        self._latest = MemberList(own=own, members=members, silent=tuple(silent))
+        for follower in self._followers:
+            follower(frozenset(alive.keys() | suspected))
+        self._show()
+
+    def _tell(self, alive: Mapping[str, Member]) -> None:
+        """Have the log say who came and who went."""
+        before = {member.identity.process: member for member in self._latest.members}
         for process in alive.keys() - before.keys():
             member = alive[process]
             log.info("member is there", extra=_described(member.address, member.identity))
         for process in before.keys() - alive.keys():
             member = before[process]
             log.warning("member is gone", extra=_described(member.address, member.identity))
-        members = tuple(sorted(alive.values(), key=lambda member: member.key))
-        self._current = MemberList(members=members, silent=tuple(silent))
-        self._changed.set()
-        self._changed = asyncio.Event()
-        self._show()
 
     def _show(self) -> None:
         for role in Role:
-            self._metrics.members.labels(role.value).set(len(self._current.with_role(role)))
-        self._metrics.members_silent.set(len(self._current.silent))
+            self._metrics.members.labels(role.value).set(len(self._latest.with_role(role)))
+        self._metrics.members_silent.set(len(self._latest.silent))
 
 
 def _described(address: str, identity: Identity) -> dict[str, object]:

@@ -10,6 +10,7 @@ from tracestore.errors import InvalidRequestError, LimitExceededError, Unavailab
 from tracestore.kernel import RequestCheck
 from tracestore.model.ids import SINGLE_TENANT, TenantId
 from tracestore.services.blocking import BlockingPool
+from tracestore.services.distributor.appending import LocalAppender
 from tracestore.services.distributor.service import OTLP_GRPC, Distributor
 from tracestore.settings.tree import DistributorSettings, ReceiverSettings
 from tracestore.storage.wal.log import WalPosition
@@ -21,6 +22,8 @@ GOOD = request(resource={}, spans=[span(trace=1, id=1), span(trace=1, id=2)])
 class FakeIngester:
     """Keeps requests until the test lets them be durable."""
 
+    is_ready = True
+
     def __init__(self) -> None:
         self.taken: list[bytes] = []
         self.error: Exception | None = None
@@ -31,11 +34,11 @@ class FakeIngester:
 
     def append(
         self, tenant: TenantId, request: bytes | bytearray, checked: RequestCheck
-    ) -> Future[WalPosition]:
+    ) -> Future[object]:
         assert tenant == SINGLE_TENANT
         if self.refusal is not None:
             raise self.refusal
-        done: Future[WalPosition] = Future()
+        done: Future[object] = Future()
         if self.error is not None:
             done.set_exception(self.error)
             return done
@@ -55,7 +58,7 @@ class Setup:
         receivers = ReceiverSettings(inflight_bytes_max=inflight_bytes_max)
         self.distributor = Distributor(
             DistributorSettings(receivers=receivers),
-            self.ingester,
+            LocalAppender(self.ingester),
             self.pool,
             self.metrics,
             ManualClock(),

@@ -227,23 +227,19 @@ def test_addresses_beyond_the_bound_are_left_out() -> None:
     assert cluster.alive() == ["a", "self"]
 
 
-def test_waiting_for_the_end_of_a_member() -> None:
+def test_followers_are_told_who_lives_also_if_suspected() -> None:
     cluster = Cluster(static=("a:9095",))
     cluster.answers = {"a:9095": identity("a")}
+    told: list[frozenset[str]] = []
+    cluster.members.follow(told.append)
+    cluster.start()
 
-    async def scenario() -> None:
-        await cluster.members.start()
-        member = cluster.members.current().members[0]
-        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-            waiting = tasks.create_task(cluster.members.wait_until_gone(member))
-            await cluster.members.greet_once()
-            await asyncio.sleep(0)
-            assert not waiting.done()
-            del cluster.answers["a:9095"]
-            cluster.clock.advance(10)
-            await cluster.members.greet_once()
+    cluster.members.suspect(cluster.members.current().members[0], "too slow")
+    del cluster.answers["a:9095"]
+    cluster.pass_time(10)
 
-    asyncio.run(scenario())
+    both, own = {"life of a", "life of self"}, {"life of self"}
+    assert told == [both, both, own]
 
 
 def test_an_identity_comes_back_as_it_was() -> None:
