@@ -50,6 +50,10 @@ class ConflictError(TracestoreError):
     """Read again and retry: a conditional write lost. HTTP 409, gRPC ABORTED."""
 
 
+class FencedError(ConflictError):
+    """Stop: another process answers for this one's log. Nothing that it holds may be committed."""
+
+
 class UnavailableError(TracestoreError):
     """Retry later, with backoff and jitter. HTTP 503, gRPC UNAVAILABLE."""
 

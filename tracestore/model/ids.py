@@ -16,6 +16,8 @@ from tracestore.errors import InvalidRequestError
 TraceId = NewType("TraceId", bytes)
 SpanId = NewType("SpanId", bytes)
 BlockId = NewType("BlockId", str)
+WriterId = NewType("WriterId", str)
+"""One life of a process that writes a write-ahead log; UUIDv7."""
 TenantId = NewType("TenantId", str)
 
 SINGLE_TENANT = TenantId("single-tenant")

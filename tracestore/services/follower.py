@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 
 from tracestore.clock import Clock
 from tracestore.errors import UnavailableError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.tenant_labels import TenantLabels
-from tracestore.storage.index.blocklist import BlockList
-from tracestore.storage.index.commits import CommitLog
+from tracestore.storage.index.blocklist import BlockList, BlockRef
+from tracestore.storage.index.commits import Change, CommitLog
+from tracestore.storage.index.writers import Fence, WriterChange
 from tracestore.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -51,13 +53,52 @@ class IndexFollower:
         """Get the block list as it is now. Thread-safe."""
         return self._current
 
-    def add_block(self, meta: BlockMeta) -> None:
+    def add_block(self, meta: BlockMeta, fence: Fence | None = None) -> None:
         """Commit a block; it is in the list when this returns. Synchronous, thread-safe.
 
-        Raises: UnavailableError; the outcome is open then, and adding it again is right.
+        Raises: FencedError if another process answers for the writer of the fence;
+            UnavailableError: the outcome is open then, and adding it again is right.
         """
-        self._commits.commit(self._commits.new_change(add=(meta,)))
-        self._catch_up()
+        self.commit(self.new_change(add=(meta,), fence=fence))
+
+    def new_change(
+        self,
+        *,
+        add: Sequence[BlockMeta] = (),
+        remove: Sequence[BlockRef] = (),
+        forget: Sequence[BlockRef] = (),
+        writers: WriterChange | None = None,
+        fence: Fence | None = None,
+    ) -> Change:
+        """Make a change to be passed to ``commit`` until that succeeds."""
+        return self._commits.new_change(
+            add=add, remove=remove, forget=forget, writers=writers, fence=fence
+        )
+
+    def commit(self, change: Change) -> int:
+        """Make a change happen, once; the list shows it when this returns. Thread-safe.
+
+        Returns: a sequence at which it has happened.
+        Raises: as ``CommitLog.commit``.
+        """
+        sequence = self._commits.commit(change)
+        self.at_least(sequence)
+        return sequence
+
+    def at_least(self, sequence: int) -> BlockList:
+        """Get the list once it has a commit that somebody has made: read your writes. Thread-safe.
+
+        Raises: UnavailableError if the store does not answer, or there is no such commit.
+        Cost: no request if the list is as new already.
+        """
+        if self._current.sequence < sequence:
+            self._catch_up()
+        current = self._current
+        if current.sequence < sequence:
+            raise UnavailableError(
+                f"the index is at commit {current.sequence}, commit {sequence} is not there (yet)"
+            )
+        return current
 
     async def start(self) -> None:
         """Read the whole index. Raises: UnavailableError, CorruptionError."""

@@ -17,7 +17,17 @@ from typing import Any
 
 from tracestore.errors import CorruptionError
 from tracestore.model.block_meta import BlockMeta
-from tracestore.model.ids import BlockId, TenantId
+from tracestore.model.ids import BlockId, TenantId, WriterId
+from tracestore.storage.index.writers import (
+    NO_CHANGE,
+    NO_WRITERS,
+    Adoption,
+    Writer,
+    WriterChange,
+    Writers,
+    from_list,
+    to_list,
+)
 
 FORMAT_VERSION = 1
 
@@ -53,7 +63,9 @@ class Commit:
     forget: tuple[BlockRef, ...] = ()
     """Removed blocks whose objects have been deleted."""
     reset: bool = False
-    """What came before is void, the list is ``add`` without ``remove``: written by a rebuild."""
+    """What came before is void, the list is ``add`` without ``remove``, the writers are those of
+    ``writers.open``: written by a rebuild."""
+    writers: WriterChange = NO_CHANGE
 
     def to_json(self) -> bytes:
         """Render the object ``index/<sequence>.json``."""
@@ -68,6 +80,12 @@ class Commit:
             "forget": [_ref_to_dict(ref) for ref in self.forget],
             "reset": self.reset,
         }
+        if self.writers != NO_CHANGE:
+            values["writers"] = {
+                "open": [writer.to_dict() for writer in self.writers.open],
+                "close": list(self.writers.close),
+                "adopt": [adoption.to_dict() for adoption in self.writers.adopt],
+            }
         return json.dumps(values, separators=(",", ":"), sort_keys=True).encode()
 
     @classmethod
@@ -84,6 +102,7 @@ class Commit:
                 remove=tuple(_ref_from_dict(ref) for ref in values["remove"]),
                 forget=tuple(_ref_from_dict(ref) for ref in values.get("forget", ())),
                 reset=bool(values.get("reset", False)),
+                writers=_writer_change(values.get("writers", {})),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptionError(f"index commit is not valid ({error!r})", key=key) from error
@@ -101,6 +120,8 @@ class BlockList:
     """Per tenant the blocks, the one with the newest spans first, ties by ID; no empty tuples."""
     removed: Mapping[BlockRef, RemovedBlock] = field(default_factory=lambda: MappingProxyType({}))
     """Blocks that are gone from the list and not yet forgotten."""
+    writers: Writers = field(default_factory=lambda: NO_WRITERS)
+    """Processes that were opened and not closed: who may hold spans that no block has yet."""
 
     def blocks(self, tenant: TenantId) -> tuple[BlockMeta, ...]:
         """Return the blocks of a tenant, newest first; empty if it has none."""
@@ -136,11 +157,13 @@ class BlockList:
         removed = dict(self.removed)
         touched: dict[TenantId, dict[BlockId, BlockMeta]] = {}
         tenants = dict(self.tenants)
+        writers = self.writers
         for commit in commits:
             assert commit.sequence == sequence + 1 or (commit.reset and commit.sequence > sequence)
             sequence = commit.sequence
             if commit.reset:
-                tenants, touched, removed = {}, {}, {}
+                tenants, touched, removed, writers = {}, {}, {}, NO_WRITERS
+            writers = commit.writers.apply(writers)
             for meta in commit.add:
                 _touch(touched, tenants, meta.tenant)[meta.id] = meta
             for ref in commit.remove:
@@ -157,6 +180,7 @@ class BlockList:
             sequence=sequence,
             tenants=MappingProxyType(tenants),
             removed=MappingProxyType(removed),
+            writers=writers,
         )
 
     def to_json(self, *, time_ns: int) -> bytes:
@@ -170,6 +194,7 @@ class BlockList:
                 {"removed_ns": removed.removed_ns, "block": removed.meta.to_dict()}
                 for removed in self.removed.values()
             ],
+            "writers": to_list(self.writers),
         }
         return json.dumps(values, separators=(",", ":"), sort_keys=True).encode()
 
@@ -184,6 +209,7 @@ class BlockList:
                 meta = BlockMeta.from_dict(entry["block"], key=key)
                 removed[ref_of(meta)] = RemovedBlock(meta=meta, removed_ns=int(entry["removed_ns"]))
             sequence = int(values["sequence"])
+            writers = from_list(values.get("writers", ()))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptionError(f"index checkpoint is not valid ({error!r})", key=key) from error
         tenants: dict[TenantId, list[BlockMeta]] = {}
@@ -193,6 +219,7 @@ class BlockList:
             sequence=sequence,
             tenants=MappingProxyType({name: tuple(held) for name, held in tenants.items()}),
             removed=MappingProxyType(removed),
+            writers=writers,
         )
 
 
@@ -222,6 +249,14 @@ def parse_object(content: bytes, *, key: str) -> dict[str, Any]:
             f"index format {values.get('format_version')!r} is not {FORMAT_VERSION}", key=key
         )
     return values
+
+
+def _writer_change(values: dict[str, Any]) -> WriterChange:
+    return WriterChange(
+        open=tuple(Writer.from_dict(one) for one in values.get("open", ())),
+        close=tuple(WriterId(str(one)) for one in values.get("close", ())),
+        adopt=tuple(Adoption.from_dict(one) for one in values.get("adopt", ())),
+    )
 
 
 def _touch(

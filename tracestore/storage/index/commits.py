@@ -29,6 +29,7 @@ from tracestore.storage.index.blocklist import (
     parse_object,
     ref_of,
 )
+from tracestore.storage.index.writers import NO_CHANGE, Fence, WriterChange, check_fence
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.layout import LATEST_KEY, checkpoint_key, commit_key
 
@@ -59,6 +60,9 @@ class Change:
     add: tuple[BlockMeta, ...] = ()
     remove: tuple[BlockRef, ...] = ()
     forget: tuple[BlockRef, ...] = ()
+    writers: WriterChange = NO_CHANGE
+    fence: Fence | None = None
+    """The change is refused unless this writer is in the index with this epoch."""
 
 
 class CommitLog:
@@ -123,17 +127,26 @@ class CommitLog:
         add: Sequence[BlockMeta] = (),
         remove: Sequence[BlockRef] = (),
         forget: Sequence[BlockRef] = (),
+        writers: WriterChange | None = None,
+        fence: Fence | None = None,
     ) -> Change:
         """Make a change with an ID of its own, to be passed to ``commit`` until that succeeds."""
         name = new_block_id(self._clock.now_ns(), self._rng)
-        return Change(id=name, add=tuple(add), remove=tuple(remove), forget=tuple(forget))
+        return Change(
+            id=name,
+            add=tuple(add),
+            remove=tuple(remove),
+            forget=tuple(forget),
+            writers=writers or NO_CHANGE,
+            fence=fence,
+        )
 
     def commit(self, change: Change) -> int:
         """Make a change happen, once. Returns a sequence at which it has happened.
 
-        Raises: ConflictError if it contradicts what others committed (plan again), or if every
-            attempt was lost; UnavailableError if the store does not answer: the outcome is open
-            then, and committing the same change again is right.
+        Raises: FencedError if its fence does not hold; ConflictError if it contradicts what others
+            committed (plan again), or if every attempt was lost; UnavailableError if the store does
+            not answer: the outcome is open then, and committing the same change again is right.
         """
         with self._lock:
             if self._known is None:
@@ -174,6 +187,7 @@ class CommitLog:
             add=add,
             remove=remove,
             forget=change.forget,
+            writers=change.writers,
         )
         try:
             self._store.put_if_absent(commit_key(commit.sequence), commit.to_json())
@@ -207,9 +221,12 @@ class CommitLog:
 def settle(blocks: BlockList, change: Change) -> tuple[tuple[BlockMeta, ...], tuple[BlockRef, ...]]:
     """Return what of a change is still to do, or refuse it.
 
-    Raises: ConflictError if a block to add is there with other content, or a block to remove is
-        not there: whoever planned it did not know the list as it is.
+    Raises: FencedError if the fence does not hold; ConflictError if a block to add is there with
+        other content, or a block to remove is not there, or the writers are not as expected:
+        whoever planned it did not know the list as it is.
     """
+    check_fence(blocks.writers, change.fence)
+    change.writers.check(blocks.writers)
     add = []
     for meta in change.add:
         known = _find_ever(blocks, ref_of(meta))
@@ -236,7 +253,9 @@ def is_done(blocks: BlockList, change: Change) -> bool:
         return False
     if any(ref not in blocks.removed or blocks.find(ref) is not None for ref in change.remove):
         return False
-    return not any(ref in blocks.removed for ref in change.forget)
+    if any(ref in blocks.removed for ref in change.forget):
+        return False
+    return change.writers.is_done(blocks.writers)
 
 
 def _find_ever(blocks: BlockList, ref: BlockRef) -> BlockMeta | None:

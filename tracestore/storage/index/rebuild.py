@@ -15,6 +15,7 @@ from tracestore.errors import ConflictError, CorruptionError, NotFoundError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import new_block_id
 from tracestore.storage.index.blocklist import FORMAT_VERSION, BlockList, BlockRef, Commit, ref_of
+from tracestore.storage.index.writers import NO_WRITERS, WriterChange, Writers
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.layout import (
     BLOCKS_PREFIX,
@@ -55,7 +56,7 @@ def rebuild(store: ObjectStore, clock: Clock, rng: random.Random, *, writer: str
     unreadable: list[str] = []
     metas = _read_metas(store, unreadable)
     for _ in range(ATTEMPTS_MAX):
-        last, removed = _read_old_log(store, unreadable)
+        last, removed, writers = _read_old_log(store, unreadable)
         gone = tuple(ref for ref in map(ref_of, metas) if ref in removed)
         commit = Commit(
             sequence=last + 1,
@@ -65,6 +66,7 @@ def rebuild(store: ObjectStore, clock: Clock, rng: random.Random, *, writer: str
             add=tuple(metas),
             remove=gone,
             reset=True,
+            writers=WriterChange(open=tuple(writers.values())),
         )
         try:
             store.put_if_absent(commit_key(commit.sequence), commit.to_json())
@@ -100,10 +102,12 @@ def _read_metas(store: ObjectStore, unreadable: list[str]) -> list[BlockMeta]:
     return metas
 
 
-def _read_old_log(store: ObjectStore, unreadable: list[str]) -> tuple[int, set[BlockRef]]:
-    """Return the highest number in use and the blocks that the log is known to have removed."""
+def _read_old_log(store: ObjectStore, unreadable: list[str]) -> tuple[int, set[BlockRef], Writers]:
+    """Return the highest number in use, the blocks that the log removed, and its open writers."""
     last = 0
     removed: set[BlockRef] = set()
+    at_checkpoint: dict[int, Writers] = {}
+    commits: list[Commit] = []
     for info in store.list(INDEX_PREFIX):
         sequence = parse_commit_key(info.key) or parse_checkpoint_key(info.key)
         if sequence is None:
@@ -112,12 +116,21 @@ def _read_old_log(store: ObjectStore, unreadable: list[str]) -> tuple[int, set[B
         try:
             content = store.get(info.key)
             if info.key.startswith(CHECKPOINTS_PREFIX):
-                removed.update(BlockList.from_json(content, key=info.key).removed)
+                folded = BlockList.from_json(content, key=info.key)
+                removed.update(folded.removed)
+                at_checkpoint[folded.sequence] = folded.writers
             else:
-                removed.update(Commit.from_json(content, key=info.key).remove)
+                commit = Commit.from_json(content, key=info.key)
+                removed.update(commit.remove)
+                commits.append(commit)
         except (NotFoundError, CorruptionError):
             unreadable.append(info.key)
-    return last, removed
+    newest = max(at_checkpoint, default=0)
+    writers = at_checkpoint.get(newest, NO_WRITERS)
+    for commit in sorted(commits, key=lambda commit: commit.sequence):
+        if commit.sequence > newest:
+            writers = commit.writers.apply(NO_WRITERS if commit.reset else writers)
+    return last, removed, writers
 
 
 def _publish(store: ObjectStore, blocks: BlockList, now_ns: int) -> None:
