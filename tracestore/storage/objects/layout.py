@@ -6,6 +6,7 @@
     index/<20-digit sequence>.json            one commit
     index/checkpoints/<20-digit sequence>.json  the log folded up to that commit
     index/latest.json                         which checkpoint is the newest
+    leases/<name>.json                        who does a piece of work, and until when
     overrides/<tenant>/overrides.json         what a tenant has set for itself
 """
 
@@ -19,6 +20,7 @@ BLOCKS_PREFIX = "blocks/"
 INDEX_PREFIX = "index/"
 CHECKPOINTS_PREFIX = "index/checkpoints/"
 LATEST_KEY = "index/latest.json"
+LEASES_PREFIX = "leases/"
 USER_OVERRIDES_PREFIX = "overrides/"
 META_NAME = "meta.json"
 """Written after the other objects of a block, so that its presence says that they are there."""
@@ -79,6 +81,11 @@ def parse_meta_key(key: str) -> tuple[TenantId, BlockId] | None:
     """Return tenant and block of a ``meta.json`` key, None for any other key."""
     match = _META_KEY.fullmatch(key)
     return (TenantId(match[1]), BlockId(match[2])) if match else None
+
+
+def lease_key(name: str) -> str:
+    """Return the key of a lease."""
+    return f"{LEASES_PREFIX}{name}.json"
 
 
 def user_overrides_key(tenant: TenantId) -> str:
