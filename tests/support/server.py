@@ -100,9 +100,16 @@ def free_udp_port() -> int:
         return port
 
 
-def start_server(data: Path, *flags: str, log_path: Path | None = None) -> Server:
-    """Start a process; it may still be replaying when this returns."""
-    api, queries, grpc, http, zipkin, jaeger_http, jaeger_grpc = free_ports(7)
+def start_server(
+    data: Path, *flags: str, log_path: Path | None = None, grpc_port: int | None = None
+) -> Server:
+    """Start a process; it may still be replaying when this returns.
+
+    Args:
+        grpc_port: of the streaming API and of other processes; None: a free one.
+    """
+    api, free_port, grpc, http, zipkin, jaeger_http, jaeger_grpc = free_ports(7)
+    queries = grpc_port or free_port
     log_path = log_path or data.parent / f"{data.name}.log"
     with log_path.open("ab") as log:
         process = subprocess.Popen(

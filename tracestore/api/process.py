@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 ALL_TARGETS = frozenset({"all", "scalable-single-binary"})
 """Targets that are every role in one process; Tempo's users know the second."""
+RUN_APART = frozenset({Role.DISTRIBUTOR, Role.INGESTER})
+"""Roles that are whole in a process of their own."""
 DISTRIBUTOR_ONLY = frozenset({Role.DISTRIBUTOR})
 """The one role that needs neither object store nor index."""
 
@@ -122,8 +124,7 @@ class Process:
             appender = make_appender(ground, cluster, ingester)
             self._distributor = DistributorRole(ground, appender, held)
         self._queries: QueryRole | None = None
-        if roles & {Role.QUERIER, Role.QUERY_FRONTEND}:
-            assert ingester is not None
+        if Role.QUERIER in roles and ingester is not None:
             self._queries = QueryRole(ground, ingester, lambda: ingester.is_ready)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Endpoints], None] | None) -> None:
@@ -183,7 +184,11 @@ class Process:
 
 
 def _check_members(settings: Settings, roles: frozenset[Role]) -> None:
-    """See that roles that need others know where to find them. Raises: SettingsError."""
+    """See that the roles can run apart, and know where to find others. Raises: SettingsError."""
+    if len(roles) == 1 and not roles <= RUN_APART:
+        raise SettingsError(
+            f"target {settings.target} does not run apart yet: use all, or distributor and ingester"
+        )
     if roles != frozenset(Role) and not settings.members.configured:
         raise SettingsError(
             f"target {settings.target} needs to know the other processes: set members.dns or "

@@ -36,6 +36,7 @@ class ClusterPart:
             ground.metrics,
             ground.clock,
             default_port=listened.port,
+            writers=self._addresses_of_writers,
         )
         ground.rpc.add(SERVICE, self.members.methods)
 
@@ -56,6 +57,12 @@ class ClusterPart:
 
     def _index_sequence(self) -> int:
         return self._ground.follower.current().sequence if self._ground.has_store else 0
+
+    def _addresses_of_writers(self) -> list[str]:
+        """Get where the processes are that the index knows to write a log."""
+        if not self._ground.has_store:
+            return []
+        return [writer.address for writer in self._ground.follower.current().writers.values()]
 
     def has_others(self, role: Role) -> bool:
         """Tell whether another process with a role is alive."""
