@@ -21,6 +21,7 @@ from tracestore.api.roles.distributor import DistributorRole, make_appender
 from tracestore.api.roles.ground import Ground
 from tracestore.api.roles.ingester import IngesterRole, wal_directory
 from tracestore.api.roles.queries import QueryRole
+from tracestore.api.roles.snapshots import NoLiveTables, make_snapshots
 from tracestore.clock import Clock, SystemClock
 from tracestore.errors import SettingsError
 from tracestore.services.lifecycle import Service, Supervisor
@@ -124,8 +125,13 @@ class Process:
             appender = make_appender(ground, cluster, ingester)
             self._distributor = DistributorRole(ground, appender, held)
         self._queries: QueryRole | None = None
-        if Role.QUERIER in roles and ingester is not None:
-            self._queries = QueryRole(ground, ingester, lambda: ingester.is_ready)
+        if roles & {Role.QUERIER, Role.QUERY_FRONTEND}:
+            self._queries = QueryRole(
+                ground,
+                NoLiveTables() if ingester is None else ingester,
+                lambda: ingester is None or ingester.is_ready,
+                make_snapshots(ground, self._ingester),
+            )
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Endpoints], None] | None) -> None:
         """Start, live until ``stop``, drain."""

@@ -12,7 +12,12 @@ from typing import TypeVar
 import pyarrow as pa
 
 from tracestore.codec.filters import BlockFilters
-from tracestore.errors import CorruptionError, NotFoundError, UnavailableError
+from tracestore.errors import (
+    CorruptionError,
+    NotFoundError,
+    UnavailableError,
+    UnreachableError,
+)
 from tracestore.model.results import ColumnReads, Explanation, QueryStats
 from tracestore.model.tables import SpanTables, Table
 from tracestore.query.control import QueryControl
@@ -106,6 +111,9 @@ class MeteredSource:
             raise CorruptionError(
                 f"block {self.id} cannot be read ({error})", key=error.key
             ) from error
+        except UnreachableError as error:
+            self.has_failed = True
+            raise UnreachableError(f"live tables {self.id} cannot be read: {error}") from error
         except (NotFoundError, UnavailableError) as error:
             self.has_failed = True
             raise UnavailableError(f"block {self.id} cannot be read: {error}") from error

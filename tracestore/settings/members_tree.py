@@ -58,3 +58,24 @@ class PushSettings:
     leave_s: float = 2.0
     """How long an ingester that is told to stop still takes spans, until others have noticed.
     With nobody there to notice it does not wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveReadSettings:
+    """How queries read the spans that are still in the memory of other processes."""
+
+    open_timeout_s: float = 2.0
+    """How long a process may take to say what it has; then its log is read from the bucket, or the
+    answer says that its spans are missing."""
+    read_timeout_s: float = 15.0
+    """How long a column may take to come."""
+    silent_s: float = 3.0
+    """A process that did not answer is not asked again for so long."""
+    attempts_max: int = 3
+    """Snapshots that a query tries, if a process goes away under it."""
+    pins_max: int = 256
+    """Queries of other processes that may read the live tables of this one at a time."""
+    pin_s: float = 120.0
+    """How long live tables are kept for a query of another process that does not let go."""
+    read_threads: int = 2
+    """Threads that serve such queries."""

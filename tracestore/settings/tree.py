@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tracestore.settings.limits import OverridesSettings
-from tracestore.settings.members_tree import MembersSettings, PushSettings
+from tracestore.settings.members_tree import LiveReadSettings, MembersSettings, PushSettings
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -302,6 +302,7 @@ class StreamingSettings:
 class QuerySettings:
     """Bounds of queries."""
 
+    live: LiveReadSettings = field(default_factory=LiveReadSettings)
     default_result_limit: int = 20
     """Traces returned if the request does not say."""
     max_result_limit: int = 262144

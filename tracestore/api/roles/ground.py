@@ -51,6 +51,9 @@ Flush = Callable[[TenantId | None], Awaitable[None]]
 """Writes what is live, of one tenant or of all, to blocks."""
 
 
+LOCAL_BACKEND = "local"
+
+
 class Ground:
     """The parts that the roles of a process share."""
 
@@ -67,9 +70,10 @@ class Ground:
 
         Args:
             has_store: whether a role of the process needs the object store and the index.
-            held: closes what was opened if making the rest fails.
+            held: closes what was opened, when the process ends or if making the rest fails.
         """
         self.loaded = loaded
+        self.held = held
         self.settings = settings = loaded.settings
         self.clock = clock
         self.rng = rng
@@ -105,6 +109,11 @@ class Ground:
         """What holds blocks, index and leases."""
         assert self._store is not None, "no role of the process needs the store"
         return self._store
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes write to the same store."""
+        return self.has_store and self.settings.storage.backend != LOCAL_BACKEND
 
     @property
     def follower(self) -> IndexFollower:

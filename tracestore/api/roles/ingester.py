@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tracestore.api.roles.cluster import ClusterPart
 from tracestore.api.roles.ground import Ground
-from tracestore.model.ids import SINGLE_TENANT, TenantId
+from tracestore.model.ids import SINGLE_TENANT, TenantId, WriterId
 from tracestore.services.ingester.flush import Flusher
 from tracestore.services.ingester.pushes import SERVICE, Pushes
 from tracestore.services.ingester.service import Durables, Ingester, IngesterPools
 from tracestore.services.ingester.tenant import Quarantine
 from tracestore.services.instruments import WalInstruments
 from tracestore.services.lifecycle import Service
+from tracestore.services.live.pins import SERVICE as LIVE_SERVICE
+from tracestore.services.live.pins import LivePins
 from tracestore.services.members.member import Role
 from tracestore.settings.tree import Settings
 from tracestore.storage.block.writer import BlockWriter
@@ -61,6 +64,22 @@ class IngesterRole:
             has_others=lambda: cluster.has_others(Role.DISTRIBUTOR),
         )
         ground.rpc.add(SERVICE, self._pushes.methods)
+        pins = LivePins(
+            ground.settings.query.live,
+            self.ingester.sources,
+            ground.pools.live,
+            ground.clock,
+            ground.rng,
+            is_ready=lambda: self.ingester.is_ready,
+            writers=self.writers,
+            index_sequence=lambda: ground.follower.current().sequence,
+        )
+        ground.rpc.add(LIVE_SERVICE, pins.methods)
+        ground.rpc.add_streams(LIVE_SERVICE, pins.streams)
+
+    def writers(self) -> Sequence[WriterId]:
+        """Name the writers for whose logs the live tables here stand."""
+        return ()
 
     def services(self) -> list[Service]:
         """Get what runs, in the order of the start."""

@@ -22,6 +22,8 @@ class Pools:
     flush: BlockingPool
     index: BlockingPool
     query: BlockingPool
+    live: BlockingPool
+    """Serves queries of other processes; what runs in it waits for no process."""
 
     def close(self) -> None:
         """End the threads, once nothing uses them any more."""
@@ -51,5 +53,8 @@ def make_pools(settings: Settings) -> Pools:
             threads=settings.query.max_concurrent_queries,
             waiting_max=settings.query.max_outstanding_queries,
             refusal="job queue full",
+        ),
+        live=BlockingPool(
+            "live", threads=settings.query.live.read_threads, waiting_max=WAITING_MAX, refusal=full
         ),
     )

@@ -16,6 +16,7 @@ from tracestore.errors import SettingsError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.query.block_source import BlockSource
 from tracestore.services.lifecycle import Service, Supervisor
+from tracestore.services.live.snapshot import Snapshots
 from tracestore.services.querier.service import LiveTables, Querier
 from tracestore.services.querier.turns import Turns
 from tracestore.storage.block.cache import BlockCache
@@ -24,12 +25,20 @@ from tracestore.storage.block.cache import BlockCache
 class QueryRole:
     """Makes the querier, and serves what is asked of it."""
 
-    def __init__(self, ground: Ground, live: LiveTables, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        live: LiveTables,
+        is_ready: Callable[[], bool],
+        snapshots: Snapshots | None,
+    ) -> None:
         """Args:
-        live: the spans that are in no block yet.
+        live: the spans of this process that are in no block yet.
         is_ready: false while an answer would leave something out.
+        snapshots: over all processes of a cluster; None: this process is alone.
         """
         self._ground = ground
+        self._snapshots = snapshots
         self._cache = cache = BlockCache(ground.settings.storage.cache_bytes)
         metrics = ground.metrics
         metrics.cache_bytes.labels("block").set_function(lambda: cache.bytes)
@@ -54,6 +63,7 @@ class QueryRole:
             clock=ground.clock,
             tracing=ground.tracing,
             is_ready=is_ready,
+            snapshots=self._snapshots,
             limits=ground.overrides.limits,
             name_tenants=ground.labels.of,
             turns=Turns(

@@ -1,28 +1,27 @@
 """Runs queries on a snapshot of everything that tenants have, in a bounded pool, with a deadline.
 
-A snapshot is taken in one order: live heads first, then the block list, and a head whose block is
-in the list is left out. A flush publishes in the other order (the list first, then the head goes),
-so a snapshot has neither a gap nor a double.
+What a query looks at: ``services/live/snapshot.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from tracestore.clock import Clock
-from tracestore.errors import DeadlineError, LimitExceededError, UnavailableError
+from tracestore.errors import DeadlineError, LimitExceededError, UnavailableError, UnreachableError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import TenantId
 from tracestore.model.results import QueryStats
 from tracestore.query.control import QueryControl
 from tracestore.query.source import SpanSource
 from tracestore.services.blocking import BlockingPool
+from tracestore.services.live.snapshot import LocalSnapshots, Snapshots
 from tracestore.services.querier.limits import strictest
 from tracestore.services.querier.turns import Turns
 from tracestore.settings.limits import TenantLimits
@@ -76,6 +75,8 @@ class Querier:
     """Of a tenant, as they are now."""
     turns: Turns | None = None
     """Hands out the pool's threads to the tenants in turn; None: first come, first served."""
+    snapshots: Snapshots | None = None
+    """Takes what queries look at; None: ``live`` and ``blocks`` of this process alone."""
     name_tenants: Callable[[str], str] = str
     """Bounds how many names of tenants metrics have."""
 
@@ -172,22 +173,29 @@ class Querier:
         self.metrics.queue_seconds.observe(waited_s)
         control.check()
         with self.tracing.step("query") as span:
-            sources = self.snapshot(tenants)
-            span.set_attributes(
-                {
-                    "tracestore.tenant": "|".join(tenants),
-                    "tracestore.sources": len(sources),
-                    "tracestore.waited_s": waited_s,
-                }
-            )
-            return evaluate(sources, control)
+            attempts = self.settings.live.attempts_max
+            for attempt in range(1, attempts + 1):
+                with self.snapshot(tenants) as sources:
+                    span.set_attributes(
+                        {
+                            "tracestore.tenant": "|".join(tenants),
+                            "tracestore.sources": len(sources),
+                            "tracestore.waited_s": waited_s,
+                        }
+                    )
+                    try:
+                        return evaluate(sources, control)
+                    except UnreachableError:
+                        # a process went away under the query: the next snapshot knows of it
+                        if attempt == attempts:
+                            raise
+                control.check()
+            raise AssertionError("at least one attempt is made")
 
-    def snapshot(self, tenants: tuple[TenantId, ...]) -> list[SpanSource]:
+    @contextmanager
+    def snapshot(self, tenants: tuple[TenantId, ...]) -> Iterator[list[SpanSource]]:
         """Get every source of some tenants: the live ones, then the blocks, newest first."""
-        live = [source for tenant in tenants for source in self.live.sources(tenant)]
-        blocks = self.blocks()
-        metas = merge_newest_first(blocks.blocks(tenant) for tenant in tenants)
-        in_list = {meta.id for meta in metas}
-        sources: list[SpanSource] = [source for source in live if source.id not in in_list]
-        sources += [self.open_block(meta) for meta in metas]
-        return sources
+        snapshots = self.snapshots or LocalSnapshots(self.live, self.blocks)
+        with snapshots.take(tenants) as taken:
+            metas = merge_newest_first(taken.blocks.blocks(tenant) for tenant in tenants)
+            yield [*taken.live, *(self.open_block(meta) for meta in metas)]

@@ -64,7 +64,8 @@ class Setup:
         )
 
     def ids(self) -> list[str]:
-        return [source.id for source in self.querier.snapshot((SINGLE_TENANT,))]
+        with self.querier.snapshot((SINGLE_TENANT,)) as sources:
+            return [source.id for source in sources]
 
     async def run(
         self,
