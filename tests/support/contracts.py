@@ -187,6 +187,18 @@ class ObjectStoreContract:
         store.put_if_absent("d/x/1", b"again")
         assert store.get("d/x/1") == b"again"
 
+    def test_many_are_deleted_at_once(self, store: ObjectStore) -> None:
+        keys = [f"many/{number}" for number in range(5)]
+        for key in keys:
+            store.put(key, b"x")
+        store.delete_many([*keys[1:], "many/nothing"])
+        store.delete_many([])
+
+        assert [info.key for info in store.list("many/")] == keys[:1]
+        with pytest.raises(InvalidRequestError):
+            store.delete_many(["many/0", "../x"])
+        assert store.get("many/0") == b"x"
+
     def test_a_large_object_is_whole(self, store: ObjectStore) -> None:
         content = bytes(range(256)) * 4096 * 9
         etag = store.put("large", content)

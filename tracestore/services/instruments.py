@@ -53,4 +53,4 @@ class StoreInstruments:
         self.metrics.backend_seconds.labels(operation.upper(), _STATUS[outcome]).observe(seconds)
 
 
-_STATUS = {"ok": "200", "not_found": "404", "conflict": "409", "error": "500"}
+_STATUS = {"ok": "200", "not_found": "404", "conflict": "409", "slow_down": "503", "error": "500"}

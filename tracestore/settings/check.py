@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from tracestore.errors import SettingsError
-from tracestore.settings import check_members
+from tracestore.settings import check_members, s3_keys
 from tracestore.settings.leaves import leaf_values
 from tracestore.settings.tree import Settings
 
@@ -15,6 +15,8 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "server.log_format": ("logfmt", "json"),
     "ingester.wal.compression": ("lz4", "zstd", "none"),
     "storage.block.compression": ("zstd", "lz4", "snappy", "gzip", "none"),
+    "storage.s3.bucket_lookup_type": ("auto", "path", "dns"),
+    "storage.s3.sse.type": ("", "SSE-S3", "SSE-KMS"),
 }
 TARGETS = (
     *("all", "distributor", "ingester", "querier", "query-frontend", "compactor"),
@@ -92,6 +94,9 @@ def check_settings(settings: Settings, origins: Mapping[str, str]) -> None:
         reason = wrong(path, value)
         if reason is not None:
             raise _error(path, value, reason, origins)
+    if settings.storage.backend == "s3" and not settings.storage.s3.bucket:
+        reason = "expected the name of a bucket, as storage.backend is s3"
+        raise _error("storage.s3.bucket", "", reason, origins)
     block = settings.storage.block
     highest = _LEVEL_MAX.get(block.compression)
     if highest is not None and not 1 <= block.compression_level <= highest:
@@ -109,7 +114,9 @@ def wrong(path: str, value: object) -> str | None:
     if path in _CHOICES:
         return None if value in _CHOICES[path] else f"expected {' or '.join(_CHOICES[path])}"
     name = path.rpartition(".")[2]
-    if name == "endpoint":
+    if path.startswith("storage.s3.") and (reason := s3_keys.wrong_s3(path, value)):
+        return reason
+    if name == "endpoint" and path != "storage.s3.endpoint":
         return _wrong_endpoint(str(value))
     if path in check_members.PATHS:
         return check_members.wrong_members(path, value)
@@ -159,11 +166,7 @@ def _wrong_target(target: str) -> str | None:
 
 
 def _wrong_backend(backend: str) -> str | None:
-    if backend == "local":
-        return None
-    if backend in ("s3", "gcs", "azure"):
-        return "object stores are not supported yet, only local"
-    return "unknown backend, only local"
+    return None if backend in ("local", "s3") else "unknown backend, expected local or s3"
 
 
 def _wrong_url_path(path: str, *, empty: bool) -> str | None:

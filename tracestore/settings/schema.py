@@ -13,7 +13,7 @@ from functools import cache
 from itertools import chain
 from typing import TypeAlias
 
-from tracestore.settings import override_keys, tempo_keys
+from tracestore.settings import override_keys, s3_keys, tempo_keys
 from tracestore.settings.leaves import Parser, leaves
 
 
@@ -53,13 +53,14 @@ Node: TypeAlias = Section | Target | Ignored | Refused
 def schema() -> Section:
     """Get the root of the known keys. Our own leaves win over a key of Tempo of the same name."""
     root = Section()
-    for reason, paths in chain(tempo_keys.IGNORED.items(), override_keys.IGNORED.items()):
+    ignored = (tempo_keys.IGNORED, override_keys.IGNORED, s3_keys.IGNORED)
+    for reason, paths in chain.from_iterable(keys.items() for keys in ignored):
         for path in expand(paths):
             _put(root, path, Ignored(reason))
-    for reason, paths in tempo_keys.REFUSED.items():
+    for reason, paths in (tempo_keys.REFUSED | s3_keys.REFUSED).items():
         for path in expand(paths):
             _put(root, path, Refused(reason))
-    for path, meaning in (tempo_keys.MEANT | override_keys.meant()).items():
+    for path, meaning in (tempo_keys.MEANT | s3_keys.MEANT | override_keys.meant()).items():
         if isinstance(meaning, str):
             _put(root, path, Target(meaning, leaves()[meaning].parse))
         else:

@@ -264,7 +264,7 @@ IGNORED: Final[dict[str, str]] = {
         storage.trace.{blocklist_poll_tolerate_tenant_failures,empty_tenant_deletion_enabled}
         storage.trace.empty_tenant_deletion_age
     """,
-    "only the chosen backend is configured": "storage.trace.{s3,gcs,azure}",
+    "only a directory or S3 holds blocks": "storage.trace.{gcs,azure}",
     "reads are cached in the process; see storage.cache_bytes": """
         cache.{background,caches}
         storage.trace.{cache,cache_min_compaction_level,cache_max_block_age,background_cache}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from tracestore.settings.limits import OverridesSettings
 from tracestore.settings.members_tree import LiveReadSettings, MembersSettings, PushSettings
+from tracestore.settings.s3_tree import S3Settings
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -274,9 +275,11 @@ class StorageSettings:
     """Where durable things are."""
 
     backend: str = "local"
-    """local (a directory)."""
+    """local (a directory) or s3 (a bucket)."""
     path: str = "tracestore-data"
-    """The data directory: blocks, index and, unless moved, the write-ahead log."""
+    """The data directory: blocks and index, if they are in no bucket, and, unless moved, the
+    write-ahead log."""
+    s3: S3Settings = field(default_factory=S3Settings)
     block: BlockSettings = field(default_factory=BlockSettings)
     blocklist_poll_s: float = 1.0
     """How often the index is followed."""

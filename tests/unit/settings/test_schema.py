@@ -28,7 +28,7 @@ def test_both_spellings_lead_to_the_same_leaf() -> None:
 
 
 def test_anything_may_stand_below_a_key_that_has_no_meaning() -> None:
-    assert isinstance(find(["storage", "trace", "s3", "bucket"]), Ignored)
+    assert isinstance(find(["storage", "trace", "gcs", "bucket"]), Ignored)
     assert isinstance(find(["server", "http_tls_config", "cert_file"]), Refused)
 
 

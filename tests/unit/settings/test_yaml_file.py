@@ -187,14 +187,14 @@ memberlist:
   bind_port: 7946
 storage:
   trace:
-    s3: {bucket: b, endpoint: e}
+    gcs: {bucket_name: b, endpoint: e}
 """
     warnings = read_yaml(text, source="t.yaml").warnings
 
     assert [warning.split(" has no effect: ")[0] for warning in warnings] == [
         "t.yaml:3: memberlist.join_members",
         "t.yaml:4: memberlist.bind_port",
-        "t.yaml:7: storage.trace.s3",
+        "t.yaml:7: storage.trace.gcs",
     ]
 
 

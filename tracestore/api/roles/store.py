@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from tracestore.clock import Clock
 from tracestore.services.instruments import StoreInstruments
 from tracestore.settings.tree import StorageSettings
@@ -12,5 +14,13 @@ from tracestore.telemetry import Metrics
 
 
 def open_store(settings: StorageSettings, metrics: Metrics, clock: Clock) -> ObjectStore:
-    """Open what holds blocks, index and leases; its requests are measured."""
-    return MeasuredObjectStore(LocalObjectStore(settings.path), StoreInstruments(metrics), clock)
+    """Open what holds blocks, index and leases; its requests are measured.
+
+    Raises: SettingsError naming what the operator should mend.
+    """
+    instruments = StoreInstruments(metrics)
+    if settings.backend == "s3":
+        from tracestore.storage.objects.s3_start import open_s3
+
+        return open_s3(settings.s3, instruments, clock, random.SystemRandom())
+    return MeasuredObjectStore(LocalObjectStore(settings.path), instruments, clock)

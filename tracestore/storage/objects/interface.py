@@ -6,7 +6,7 @@ Keys are ``/``-separated texts without ``.`` or ``..`` parts. An object appears 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,6 +56,9 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Delete; no error if it is not there."""
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """Delete each; some may be gone and others not if it fails: then ask again."""
 
     def local_path(self, key: str) -> str | None:
         """Path of the object if it is a file of this machine (then it may be memory-mapped)."""

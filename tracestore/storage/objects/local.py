@@ -170,6 +170,12 @@ class LocalObjectStore:
             raise unavailable(f"delete object {key}", error) from error
         self._remove_empty(path.parent)
 
+    def delete_many(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            check_key(key)
+        for key in keys:
+            self.delete(key)
+
     def local_path(self, key: str) -> str | None:
         return str(self._path(key))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -22,9 +22,10 @@ class StoreMetrics(Protocol):
         """Count a finished request.
 
         Args:
-            operation: put, put_if_absent, put_if_match, put_file, get, get_range, head, list or
-                delete.
-            outcome: ok, not_found, conflict or error.
+            operation: put, put_if_absent, put_if_match, put_file, get, get_range, head, list,
+                delete or delete_many; of a bucket also create_upload, put_part, complete_upload,
+                abort_upload and start.
+            outcome: ok, not_found, conflict, slow_down or error.
             seconds: until the answer; of a list, only the time spent waiting for entries.
         """
 
@@ -92,6 +93,9 @@ class MeasuredObjectStore:
 
     def delete(self, key: str) -> None:
         self._measure("delete", lambda: self._inner.delete(key))
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        self._measure("delete_many", lambda: self._inner.delete_many(keys))
 
     def local_path(self, key: str) -> str | None:
         return self._inner.local_path(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tracestore.clock import Clock, SystemClock
@@ -89,6 +89,12 @@ class MemoryObjectStore:
         with self._lock:
             if self._objects.pop(key, None) is not None:
                 del self._order[bisect.bisect_left(self._order, key.encode())]
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            check_key(key)
+        for key in keys:
+            self.delete(key)
 
     def local_path(self, key: str) -> str | None:
         check_key(key)

@@ -1,0 +1,17 @@
+import pytest
+from support.contracts import ObjectStoreContract
+from support.s3 import S3Place, s3, s3_server  # noqa: F401 - fixtures
+
+from tracestore.storage.objects.s3 import S3ObjectStore
+
+
+class TestS3ObjectStore(ObjectStoreContract):
+    @pytest.fixture
+    def store(self, s3: S3Place) -> S3ObjectStore:  # noqa: F811 - the fixture
+        return s3.store()
+
+
+class TestS3ObjectStoreInParts(ObjectStoreContract):
+    @pytest.fixture
+    def store(self, s3: S3Place) -> S3ObjectStore:  # noqa: F811 - the fixture
+        return s3.store(part_bytes=5 << 20)
