@@ -315,6 +315,11 @@ class Metrics:
             ("operation", "status_code"),
             REQUEST_BUCKETS,
         )
+        self.backend_transfer = self._counter(
+            "tracestore_backend_transfer_bytes_total",
+            "Bytes of objects sent to and received from the object store.",
+            ("operation", "direction"),
+        )
         self.cache_hits = self._counter_as_gauge(
             "tracestore_cache_hits_total", "Reads served from memory.", ("cache",)
         )

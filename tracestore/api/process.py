@@ -76,7 +76,7 @@ async def serve(
     settings = loaded.settings
     roles = roles_of(settings.target)
     directories: set[Path] = set()
-    if roles != DISTRIBUTOR_ONLY:
+    if roles != DISTRIBUTOR_ONLY and settings.storage.backend == "local":
         directories.add(Path(settings.storage.path))
     if Role.INGESTER in roles:
         directories.add(wal_directory(settings).parent)

@@ -79,7 +79,8 @@ def check_directories(settings: Settings) -> None:
         SettingsError: one cannot be made, read or written.
     """
     named = {}
-    if settings.target != "distributor":
+    has_log = settings.target in WRITING_TARGETS and not settings.ingester.wal.path
+    if has_log or (settings.target != "distributor" and settings.storage.backend == "local"):
         named["storage.path"] = settings.storage.path
     if settings.target in WRITING_TARGETS:
         named["ingester.wal.path"] = settings.ingester.wal.path

@@ -50,7 +50,12 @@ class StoreInstruments:
         self, operation: str, outcome: str, seconds: float, sent_bytes: int, received_bytes: int
     ) -> None:
         """Count a finished request."""
-        self.metrics.backend_seconds.labels(operation.upper(), _STATUS[outcome]).observe(seconds)
+        name = operation.upper()
+        self.metrics.backend_seconds.labels(name, _STATUS[outcome]).observe(seconds)
+        if sent_bytes:
+            self.metrics.backend_transfer.labels(name, "sent").inc(sent_bytes)
+        if received_bytes:
+            self.metrics.backend_transfer.labels(name, "received").inc(received_bytes)
 
 
 _STATUS = {"ok": "200", "not_found": "404", "conflict": "409", "slow_down": "503", "error": "500"}

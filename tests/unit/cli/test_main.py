@@ -109,7 +109,7 @@ def test_verifying_looks_at_the_limits_of_tenants_too(
         (["-config.file=none.yaml"], "cannot read config none.yaml"),
         (["serve", "--target=querier"], "only the target all"),
         (["serve", "--servr.x=1"], "unknown key servr.x; the nearest known one is server"),
-        (["serve", "--storage.trace.backend=s3"], "object stores are not supported yet"),
+        (["serve", "--storage.trace.backend=s3"], "expected the name of a bucket, as storage"),
         (
             ["serve", "--storage.path=file"],
             "cannot use data directory file (storage.path): not a d",
