@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tracestore.clock import SystemClock
 from tracestore.model.ids import SINGLE_TENANT
-from tracestore.settings.tree import MIB, WalSettings
+from tracestore.settings.wal_tree import MIB, WalSettings
 from tracestore.storage.wal.log import WriteAheadLog
 from tracestore.storage.wal.replay import Replay
 

@@ -13,7 +13,7 @@ from support.disks import FaultyDisk
 from support.wal import open_wal, payloads, replay_all
 
 from tracestore.errors import UnavailableError
-from tracestore.settings.tree import WalSettings
+from tracestore.settings.wal_tree import WalSettings
 
 PLAIN = WalSettings(compression="none")
 

@@ -15,7 +15,7 @@ from support.disks import FaultyDisk
 from support.wal import open_wal, replay_all
 
 from tracestore.errors import UnavailableError
-from tracestore.settings.tree import WalSettings
+from tracestore.settings.wal_tree import WalSettings
 from tracestore.storage.wal.segment import segment_path
 
 PAYLOADS = st.binary(max_size=300) | st.builds(bytes.__mul__, st.binary(max_size=9), st.just(90))

@@ -7,7 +7,7 @@ from pathlib import Path
 from support.clocks import ManualClock
 
 from tracestore.model.ids import TenantId
-from tracestore.settings.tree import WalSettings
+from tracestore.settings.wal_tree import WalSettings
 from tracestore.storage.disk import OS_DISK, Disk
 from tracestore.storage.wal.log import WriteAheadLog
 from tracestore.storage.wal.metrics import NO_WAL_METRICS, WalMetrics

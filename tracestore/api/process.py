@@ -19,9 +19,10 @@ from pathlib import Path
 from tracestore.api.roles.cluster import ClusterPart
 from tracestore.api.roles.distributor import DistributorRole, make_appender
 from tracestore.api.roles.ground import Ground
-from tracestore.api.roles.ingester import IngesterRole, wal_directory
+from tracestore.api.roles.ingester import IngesterRole
 from tracestore.api.roles.queries import QueryRole
 from tracestore.api.roles.snapshots import NoLiveTables, make_snapshots
+from tracestore.api.roles.wal import wal_directory
 from tracestore.clock import Clock, SystemClock
 from tracestore.errors import SettingsError
 from tracestore.services.lifecycle import Service, Supervisor

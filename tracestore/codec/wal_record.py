@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import google_crc32c
 import pyarrow as pa
 
-from tracestore.errors import CorruptionError, InvalidRequestError
+from tracestore.errors import CorruptionError, InvalidRequestError, SettingsError
 
 SEGMENT_MAGIC = b"TSWALSEG"
 SEGMENT_VERSION = 1
@@ -46,6 +46,21 @@ class WalCodec(enum.IntEnum):
     """LZ4 frame."""
     ZSTD = 2
     """Zstandard, level 1."""
+
+
+def codec_of(name: str, *, automatic: WalCodec) -> WalCodec:
+    """Return the codec of a setting; ``auto`` is what fits the home of the log.
+
+    Raises: SettingsError.
+    """
+    if name == "auto":
+        return automatic
+    try:
+        return WalCodec[name.upper()]
+    except KeyError as error:
+        raise SettingsError(
+            f"ingester.wal.compression is {name!r}, not one of auto, lz4, zstd, none"
+        ) from error
 
 
 def _arrow_codec(codec: WalCodec) -> pa.Codec:

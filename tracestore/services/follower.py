@@ -100,6 +100,21 @@ class IndexFollower:
             )
         return current
 
+    def refresh(self) -> BlockList:
+        """Get the list as it is in the store now. Thread-safe. Raises: UnavailableError.
+
+        Cost: a request that finds nothing, and one for each commit of others.
+        """
+        self._catch_up()
+        return self._current
+
+    def fresh(self, age_s: float) -> BlockList:
+        """Get the list; one that was not looked after for so long is refreshed. Thread-safe.
+
+        A process that was paused does not know what happened meanwhile. Raises: UnavailableError.
+        """
+        return self._current if self._age_s() <= age_s else self.refresh()
+
     async def start(self) -> None:
         """Read the whole index. Raises: UnavailableError, CorruptionError."""
         blocks = await self._pool.run(self._commits.load)

@@ -13,7 +13,8 @@ from tracestore.settings.tree import Settings
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "server.log_level": ("debug", "info", "warn", "error"),
     "server.log_format": ("logfmt", "json"),
-    "ingester.wal.compression": ("lz4", "zstd", "none"),
+    "ingester.wal.store": ("disk", "bucket"),
+    "ingester.wal.compression": ("auto", "lz4", "zstd", "none"),
     "storage.block.compression": ("zstd", "lz4", "snappy", "gzip", "none"),
     "storage.s3.bucket_lookup_type": ("auto", "path", "dns"),
     "storage.s3.sse.type": ("", "SSE-S3", "SSE-KMS"),
@@ -45,6 +46,7 @@ _MAY_BE_ZERO = frozenset(
         "ingester.decode_interval_s",
         "ingester.flush_retry_s",
         "ingester.room_wait_s",
+        "ingester.wal.adopt_after_s",
         "storage.cache_bytes",
         "query.max_duration_s",
         "query.max_bytes_read",
@@ -78,6 +80,7 @@ _MAX = {
     "distributor.receivers.zipkin.request_bytes_max": (1 << 31) - 1,
     "distributor.receivers.jaeger.grpc.request_bytes_max": (1 << 31) - 1,
     "distributor.receivers.jaeger.thrift_http.request_bytes_max": (1 << 31) - 1,
+    "ingester.wal.bucket.puts_in_flight_max": 8,
 }
 """Largest values where the protocol has a limit of its own: gRPC counts in 32 bits."""
 _LEVEL_MAX = {"zstd": 22, "gzip": 9}

@@ -71,6 +71,9 @@ class LiveReadSettings:
     """How long a column may take to come."""
     silent_s: float = 3.0
     """A process that did not answer is not asked again for so long."""
+    index_age_max_s: float = 5.0
+    """A query of a cluster does not rely on an index that was not looked at for so long, as by a
+    process that was paused, and looks first."""
     attempts_max: int = 3
     """Snapshots that a query tries, if a process goes away under it."""
     pins_max: int = 256

@@ -106,6 +106,7 @@ MEANT: Final[dict[str, Meaning]] = {
     "storage.trace.backend": ("storage.backend", _chosen_backend),
     "storage.trace.local.path": "storage.path",
     "storage.trace.wal.path": "ingester.wal.path",
+    "wal.store": "ingester.wal.store",
     "storage.trace.block.bloom_filter_false_positive": (
         "storage.block.filter_bits_per_value",
         _bits_per_value,

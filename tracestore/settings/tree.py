@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from tracestore.settings.limits import OverridesSettings
 from tracestore.settings.members_tree import LiveReadSettings, MembersSettings, PushSettings
 from tracestore.settings.s3_tree import S3Settings
+from tracestore.settings.wal_tree import WalSettings
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -202,20 +203,6 @@ class DistributorSettings:
     discard_log_interval_s: float = 60.0
     """How often the log says which spans of a tenant were discarded and why."""
     push: PushSettings = field(default_factory=PushSettings)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WalSettings:
-    """The write-ahead log."""
-
-    path: str = ""
-    """Directory of the segments; empty: ``wal`` in the data directory."""
-    segment_bytes_max: int = 64 * MIB
-    """A segment is sealed at this size. Larger: fewer files, but a longer replay after a crash."""
-    commit_bytes_max: int = 16 * MIB
-    """Records that one sync may serve, together."""
-    compression: str = "none"
-    """none, lz4 (a quarter of the bytes, 7 % more CPU per span) or zstd (a fifth of the bytes)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

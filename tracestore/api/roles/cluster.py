@@ -55,6 +55,13 @@ class ClusterPart:
             version=package_version(),
         )
 
+    def _writer_addresses(self) -> list[str]:
+        """List where the processes answer that write to the same bucket."""
+        if not self._ground.is_shared:
+            return []
+        writers = self._ground.follower.current().writers.values()
+        return [writer.address for writer in writers]
+
     def _index_sequence(self) -> int:
         return self._ground.follower.current().sequence if self._ground.has_store else 0
 

@@ -8,8 +8,10 @@ from tracestore.api.roles.ground import Ground
 from tracestore.api.roles.ingester import IngesterRole
 from tracestore.model.ids import TenantId
 from tracestore.query.source import SpanSource
+from tracestore.services.live.orphans import BucketOrphans
 from tracestore.services.live.remote import LiveClients
 from tracestore.services.live.snapshot import ClusterSnapshots
+from tracestore.storage.wal.metrics import NO_WAL_METRICS
 
 
 class NoLiveTables:
@@ -37,5 +39,10 @@ def make_snapshots(ground: Ground, ingester: IngesterRole | None) -> ClusterSnap
         ground.clock,
         own=None if ingester is None else ingester.ingester,
         own_writers=tuple if ingester is None else ingester.writers,
-        orphans=None,
+        orphans=BucketOrphans(
+            ground.store,
+            attribute_columns_max=ground.settings.storage.block.attribute_columns_max,
+            bytes_max=ground.settings.ingester.wal.bucket.orphan_bytes_max,
+            metrics=NO_WAL_METRICS,
+        ),
     )

@@ -15,6 +15,7 @@ from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import BlockId, TenantId
 from tracestore.storage.block.table_reader import TableReader
 from tracestore.storage.block.writer import BlockIdentity
+from tracestore.storage.index.writers import Fence
 from tracestore.telemetry import Metrics
 
 
@@ -31,7 +32,7 @@ class Flusher:
     def __init__(
         self,
         writer: BlockWriting,
-        commit: Callable[[BlockMeta], None],
+        commit: Callable[[BlockMeta, Fence | None], None],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -54,9 +55,13 @@ class Flusher:
         self._metrics.flush_seconds.observe((self._clock.monotonic_ns() - started_ns) / 1e9)
         return meta
 
-    def commit(self, meta: BlockMeta) -> None:
-        """Let the block be seen. Raises: UnavailableError; committing again is right."""
-        self._commit(meta)
+    def commit(self, meta: BlockMeta, fence: Fence | None) -> None:
+        """Let the block be seen.
+
+        Raises: FencedError if another process answers for its log by now; UnavailableError,
+            committing again is right.
+        """
+        self._commit(meta, fence)
         self._metrics.blocks_completed.inc()
         self._metrics.flush_spans.inc(meta.spans)
         self._metrics.flush_bytes.inc(meta.stored_bytes)

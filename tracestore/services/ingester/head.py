@@ -18,6 +18,7 @@ from tracestore.kernel import RequestCheck, SpanBuilder
 from tracestore.model.ids import BlockId
 from tracestore.model.tables import Table
 from tracestore.services.ingester.live import LiveSource
+from tracestore.storage.index.writers import Fence
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +42,17 @@ class Head:
         refresh_s: float,
         clock: Clock,
         quarantine: Callable[[Request, MalformedError], None],
+        fence: Fence | None = None,
     ) -> None:
         """Start empty.
 
         Args:
             refresh_s: age up to which an expensive view may serve although spans were added since.
             quarantine: keeps an acknowledged request that the decoder refuses; it must not be lost.
+            fence: what the commit of its block depends on; None: nothing.
         """
         self.block_id = block_id
+        self.fence = fence
         self.born_ns: int | None = None
         """Monotonic time of the first request."""
         self.segments: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ from tracestore.services.ingester.tenant import Log, Quarantine, RetiredError, T
 from tracestore.services.ingester.tenants import Tenants
 from tracestore.services.tenant_labels import TenantLabels
 from tracestore.settings.tree import BlockSettings, IngesterSettings
+from tracestore.storage.index.writers import Fence
 from tracestore.storage.wal.log import WalPosition
 from tracestore.telemetry import Metrics
 
@@ -67,6 +68,8 @@ class Durables:
     replay: Callable[[TenantId], SegmentReplay]
     """Skips, and deletes, the segments that a committed block holds."""
     quarantine: Quarantine
+    fence: Callable[[], Fence | None] = lambda: None
+    """What commits of blocks depend on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +115,7 @@ class Ingester:
         self._labels = labels
         self._always = frozenset(always)
         self._tenants = Tenants(
-            lambda tenant: self._make(tenant, [self._new_head()]),
+            lambda tenant: self._make(tenant, [self._own_head()]),
             tenants_max=settings.tenants_max,
             idle_s=settings.tenant_idle_s,
         )
@@ -177,11 +180,11 @@ class Ingester:
 
     def _replay(self, tenant: TenantId) -> TenantLive:
         """Fill heads from the segments left; each takes whole segments, the last one goes on."""
-        heads = [self._new_head()]
+        heads = [self._own_head()]
         segments = records = 0
         for segment, payloads in self._durables.replay(tenant).segments():
             if heads[-1].wire_bytes >= self._settings.max_block_bytes:
-                heads.append(self._new_head())
+                heads.append(self._own_head())
             segments += 1
             heads[-1].segments += (segment,)
             for record in payloads:
@@ -209,7 +212,7 @@ class Ingester:
             self._settings,
             self._durables.open_log(tenant),
             self._flusher,
-            new_head=self._new_head,
+            new_head=self._own_head,
             on_pending=self._wake_decoder,
         )
         for head in heads[:-1]:
@@ -217,14 +220,45 @@ class Ingester:
         live.grow(heads[-1])
         return live
 
-    def _new_head(self) -> Head:
+    def _own_head(self) -> Head:
+        return self.new_head(self._durables.fence())
+
+    def new_head(self, fence: Fence | None) -> Head:
+        """Make a head whose block is committed under a fence."""
         return Head(
             new_block_id(self._clock.now_ns(), self._rng),
             attribute_columns_max=self._block_settings.attribute_columns_max,
             refresh_s=self._settings.decode_interval_s,
             clock=self._clock,
             quarantine=self._durables.quarantine.keep,
+            fence=fence,
         )
+
+    @property
+    def head_bytes_max(self) -> int:
+        """Wire bytes after which a head is full."""
+        return self._settings.max_block_bytes
+
+    def adopt(self, tenant: TenantId, head: Head) -> None:
+        """Serve a head that was filled from the log of another process, and write its block.
+
+        For pool threads. Raises: UnavailableError or SettingsError if the tenant cannot be opened.
+        """
+        while True:
+            try:
+                return self._tenants.open(tenant, bounded=False).adopt(head)
+            except RetiredError:
+                continue  # it is no longer listed, so it is opened anew
+
+    def is_flushed(self, tenant: TenantId, head: Head) -> bool:
+        """Tell whether a head is in the index, or another process answers for it."""
+        live = self._tenants.get(tenant)
+        return live is None or head not in live.heads
+
+    @property
+    def holds_spans(self) -> bool:
+        """Whether anything was taken that is in no block."""
+        return any(not live.is_empty for live in self._tenants.all())
 
     async def run(self) -> None:
         """Decode and flush until cancelled. A failed flush is tried again, the rest is fatal."""
@@ -239,7 +273,7 @@ class Ingester:
         """
         try:
             await self.flush_all()
-        except UnavailableError as error:
+        except TracestoreError as error:
             log.warning("last flush failed, the log keeps it", extra={"error": str(error)})
         for live in self._tenants.all():
             await self._pools.flush.run(live.close)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tracestore.errors import MalformedError, UnavailableError
+from tracestore.errors import FencedError, MalformedError, UnavailableError
 from tracestore.kernel import RequestCheck
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import TenantId
@@ -179,10 +179,15 @@ class TenantLive:
         return any(head.retry_at_ns for head in self.cut_heads)
 
     def adopt(self, head: Head) -> None:
-        """Take over a head that the replay has filled, as one that waits for its block."""
+        """Take over a head that a replay has filled, as one that waits for its block.
+
+        Raises: RetiredError.
+        """
         nothing: Future[tuple[str, ...]] = Future()
         nothing.set_result(())
         with self._lock:
+            if self._retired:
+                raise RetiredError
             cut = _CutHead(head=head, rotation=nothing, turn=threading.Lock())
             self._cut = (*self._cut, cut)
 
@@ -223,7 +228,7 @@ class TenantLive:
         Harmless if it is flushed already. After a failure the head stays as searchable as it was,
         and the next attempt goes on where this one stopped.
 
-        Raises: UnavailableError.
+        Raises: UnavailableError, FencedError.
         """
         found = [cut for cut in self._cut if cut.head is head]
         if not found:
@@ -239,10 +244,17 @@ class TenantLive:
                     cut.meta = self._flusher.write(
                         self.tenant, head.block_id, view.frozen, segments
                     )
-                self._flusher.commit(cut.meta)
-            with self._lock:
-                self._cut = tuple(other for other in self._cut if other is not cut)
+                try:
+                    self._flusher.commit(cut.meta, head.fence)
+                except FencedError:
+                    self._let_go(cut)  # another process answers for its spans
+                    raise
+            self._let_go(cut)
         self._drop(segments)
+
+    def _let_go(self, cut: _CutHead) -> None:
+        with self._lock:
+            self._cut = tuple(other for other in self._cut if other is not cut)
 
     def _segments(self, cut: _CutHead) -> tuple[str, ...]:
         """Collect the segments of a head, its last ones as soon as they are sealed."""

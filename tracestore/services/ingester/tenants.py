@@ -46,8 +46,11 @@ class Tenants:
         with self._lock:
             self._replace({**self._lives, **{live.tenant: live for live in lives}})
 
-    def open(self, tenant: TenantId) -> TenantLive:
+    def open(self, tenant: TenantId, *, bounded: bool = True) -> TenantLive:
         """Get a tenant, made if need be. For pool threads.
+
+        Args:
+            bounded: false for spans that are acknowledged already, as of an adopted log.
 
         Raises: LimitExceededError if there are too many; UnavailableError or SettingsError if its
         log cannot be opened.
@@ -58,7 +61,7 @@ class Tenants:
         with self._lock:
             if found := self._lives.get(tenant):
                 return found
-            if len(self._lives) >= self._tenants_max:
+            if bounded and len(self._lives) >= self._tenants_max:
                 raise LimitExceededError(
                     f"{len(self._lives)} tenants have live traces, the limit is "
                     f"{self._tenants_max}: tenant {tenant} has to wait",

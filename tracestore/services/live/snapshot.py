@@ -23,7 +23,7 @@ import pyarrow as pa
 from tracestore.clock import Clock
 from tracestore.codec.filters import BlockFilters
 from tracestore.codec.live_wire import OpenedSnapshot
-from tracestore.errors import ConflictError, TracestoreError, UnavailableError
+from tracestore.errors import TracestoreError, UnavailableError
 from tracestore.model.ids import TenantId, WriterId
 from tracestore.model.results import QueryStats
 from tracestore.model.tables import SpanTables, Table
@@ -33,6 +33,7 @@ from tracestore.services.live.remote import LiveClients, RemoteSource
 from tracestore.settings.members_tree import LiveReadSettings
 from tracestore.storage.index.blocklist import BlockList
 from tracestore.storage.index.writers import WalHome, Writer
+from tracestore.storage.wal.ranges import held_by_blocks
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,12 @@ class Index(Protocol):
     def at_least(self, sequence: int) -> BlockList:
         """Get the list once it has a commit. Raises: UnavailableError."""
 
+    def refresh(self) -> BlockList:
+        """Get the list as it is in the store now. Raises: UnavailableError."""
+
+    def fresh(self, age_s: float) -> BlockList:
+        """Get the list, not older than that. Raises: UnavailableError."""
+
 
 class OrphanLogs(Protocol):
     """Reads the logs of writers that nobody answers for out of the bucket."""
@@ -75,10 +82,9 @@ class OrphanLogs(Protocol):
     def sources(
         self, writer: Writer, tenants: Sequence[TenantId], blocks: BlockList
     ) -> Sequence[SpanSource]:
-        """Get what a log holds and no block of the list does.
+        """Get what a log holds and blocks of the list do not; some of those may be in it, too.
 
-        Raises: ConflictError if the list is too old: objects of the log are gone because blocks
-            hold them by now; UnavailableError.
+        Raises: UnavailableError.
         """
 
 
@@ -151,8 +157,8 @@ class ClusterSnapshots:
 
     def _take(self, tenants: Sequence[TenantId], taken: _Taken) -> Snapshot:
         asked: set[WriterId] = set()
+        blocks = self._index.fresh(self._settings.index_age_max_s)
         self._take_own(tenants, taken)
-        blocks = self._index.current()
         while True:
             # a process that is new in the list is asked, too, before its log is read
             unasked = [w for w in blocks.writers.values() if w.id not in asked | taken.answered]
@@ -210,17 +216,19 @@ class ClusterSnapshots:
         blocks: BlockList,
         taken: _Taken,
     ) -> tuple[BlockList, list[SpanSource]]:
-        """Read the logs of writers that nobody answered for."""
+        """Read the logs of writers that nobody answered for.
+
+        What is deleted of a log was committed before: if the list says the same of it after the
+        reading as before, nothing was overlooked.
+        """
         for _ in range(self._settings.attempts_max):
             live: list[SpanSource] = []
-            try:
-                for writer in writers:
-                    if writer.id in blocks.writers:  # else it was closed: blocks have it all
-                        live += self._read_log(writer, tenants, blocks, taken)
-            except ConflictError:
-                blocks = self._index.at_least(blocks.sequence + 1)
-                continue
-            return blocks, live
+            for writer in writers:
+                if writer.id in blocks.writers:  # else it was closed: blocks have it all
+                    live += self._read_log(writer, tenants, blocks, taken)
+            before, blocks = blocks, self._index.refresh()
+            if before is blocks or all(_same_log(w.id, before, blocks) for w in writers):
+                return blocks, live
         raise UnavailableError("logs of processes that went away change too fast to be read")
 
     def _read_log(
@@ -246,6 +254,13 @@ class ClusterSnapshots:
         log.info(
             "live tables of a process cannot be read", extra={"address": address, "reason": reason}
         )
+
+
+def _same_log(writer: WriterId, before: BlockList, after: BlockList) -> bool:
+    """Tell whether two lists say the same of a log."""
+    if (writer in before.writers) != (writer in after.writers):
+        return False
+    return held_by_blocks(before, writer) == held_by_blocks(after, writer)
 
 
 def _address_of(writer: Writer, blocks: BlockList) -> str:

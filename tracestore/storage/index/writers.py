@@ -123,13 +123,14 @@ class WriterChange:
     def check(self, writers: Writers) -> None:
         """Refuse what does not fit the writers as they are.
 
-        Raises: ConflictError if a writer to open is there with other content, one to close is not
+        Raises: ConflictError if a writer to open is there and was adopted, one to close is not
             there, or one to adopt has another epoch than the adopter saw.
         """
         for writer in self.open:
             known = writers.get(writer.id)
-            if known is not None and known != writer:
-                raise ConflictError(f"writer {writer.id} is in the index with other content")
+            # the same log after a restart may be reached under another address
+            if known is not None and (known.owner, known.epoch) != (writer.owner, writer.epoch):
+                raise ConflictError(f"writer {writer.id} is in the index, and was adopted")
         for gone in self.close:
             if gone not in writers:
                 raise ConflictError(f"writer {gone} is not in the index (any more)")

@@ -8,13 +8,16 @@
     index/latest.json                         which checkpoint is the newest
     leases/<name>.json                        who does a piece of work, and until when
     overrides/<tenant>/overrides.json         what a tenant has set for itself
+    wal/<writer id>/<20-digit number>.wal     a group commit of a log in the bucket, or its end
+    wal-quarantine/<writer id>/<number>-<offset>.bin  bytes of a log that nobody could read
+    writers/<writer id>.json                  heartbeat of a process that has no members to ask
 """
 
 from __future__ import annotations
 
 import re
 
-from tracestore.model.ids import BlockId, TenantId
+from tracestore.model.ids import BlockId, TenantId, WriterId
 
 BLOCKS_PREFIX = "blocks/"
 INDEX_PREFIX = "index/"
@@ -22,6 +25,7 @@ CHECKPOINTS_PREFIX = "index/checkpoints/"
 LATEST_KEY = "index/latest.json"
 LEASES_PREFIX = "leases/"
 USER_OVERRIDES_PREFIX = "overrides/"
+WAL_PREFIX = "wal/"
 META_NAME = "meta.json"
 """Written after the other objects of a block, so that its presence says that they are there."""
 
@@ -30,6 +34,7 @@ SEQUENCE_MAX = 10**20 - 1
 _COMMIT_KEY = re.compile(r"index/([0-9]{20})\.json")
 _CHECKPOINT_KEY = re.compile(r"index/checkpoints/([0-9]{20})\.json")
 _USER_OVERRIDES_KEY = re.compile(r"overrides/([^/]+)/overrides\.json")
+_WAL_KEY = re.compile(r"wal/([0-9a-f-]{36})/([0-9]{20})\.wal")
 _META_KEY = re.compile(r"blocks/([^/]+)/([^/]+)/meta\.json")
 
 
@@ -97,3 +102,30 @@ def parse_user_overrides_key(key: str) -> TenantId | None:
     """Return the tenant of such a key, None for any other key."""
     match = _USER_OVERRIDES_KEY.fullmatch(key)
     return TenantId(match[1]) if match else None
+
+
+def wal_prefix(writer: WriterId) -> str:
+    """Return the prefix of all objects of a log."""
+    return f"{WAL_PREFIX}{writer}/"
+
+
+def wal_key(writer: WriterId, number: int) -> str:
+    """Return the key of an object of a log; numbers begin with 1 and have no gaps."""
+    assert 0 < number <= SEQUENCE_MAX
+    return f"{WAL_PREFIX}{writer}/{number:020d}.wal"
+
+
+def parse_wal_key(key: str) -> tuple[WriterId, int] | None:
+    """Return writer and number of an object of a log, None for any other key."""
+    match = _WAL_KEY.fullmatch(key)
+    return (WriterId(match[1]), int(match[2])) if match else None
+
+
+def wal_quarantine_key(writer: WriterId, number: int, offset: int) -> str:
+    """Return where the bytes of a log that could not be read are kept."""
+    return f"wal-quarantine/{writer}/{number:020d}-{offset}.bin"
+
+
+def heartbeat_key(writer: WriterId) -> str:
+    """Return the key of the sign of life of a writer."""
+    return f"writers/{writer}.json"

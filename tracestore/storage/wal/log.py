@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracestore.clock import Clock
-from tracestore.codec.wal_record import EncodedRecord, WalCodec, encode_record
-from tracestore.errors import SettingsError, UnavailableError
+from tracestore.codec.wal_record import EncodedRecord, WalCodec, codec_of, encode_record
+from tracestore.errors import UnavailableError
 from tracestore.model.ids import TenantId, new_block_id
 from tracestore.model.times import MILLISECOND_NS
-from tracestore.settings.tree import MIB, WalSettings
+from tracestore.settings.wal_tree import MIB, WalSettings
 from tracestore.storage.disk import OS_DISK, Disk, prepare_directory, unavailable
 from tracestore.storage.wal.metrics import NO_WAL_METRICS, WalMetrics
 from tracestore.storage.wal.segment import Segment, list_segments, segment_path
@@ -87,7 +87,7 @@ class WriteAheadLog:
         self._metrics = metrics
         self._disk = disk
         self._rng = rng or random.SystemRandom()
-        self._codec = _codec(settings.compression)
+        self._codec = codec_of(settings.compression, automatic=WalCodec.NONE)
         prepare_directory(self._directory, disk, purpose="write-ahead log directory")
         self._changed = threading.Condition()
         """Guards everything below."""
@@ -325,15 +325,6 @@ class WriteAheadLog:
             return segment_path(self._directory, segment).stat().st_size
         except OSError as error:
             raise unavailable(f"read WAL segment {segment}", error) from error
-
-
-def _codec(name: str) -> WalCodec:
-    try:
-        return WalCodec[name.upper()]
-    except KeyError as error:
-        raise SettingsError(
-            f"ingester.wal.compression is {name!r}, not one of lz4, zstd, none"
-        ) from error
 
 
 def _birth_ns(segment: str) -> int:

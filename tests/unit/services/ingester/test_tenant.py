@@ -17,6 +17,7 @@ from tracestore.services.ingester.head import Head
 from tracestore.services.ingester.tenant import Quarantine, TenantLive
 from tracestore.settings.tree import BlockSettings, IngesterSettings
 from tracestore.storage.block.writer import BlockWriter
+from tracestore.storage.index.writers import Fence
 from tracestore.storage.objects.memory import MemoryObjectStore
 from tracestore.telemetry import Metrics
 
@@ -52,7 +53,7 @@ class Setup:
             quarantine=self._quarantine.keep,
         )
 
-    def commit(self, meta: BlockMeta) -> None:
+    def commit(self, meta: BlockMeta, fence: Fence | None = None) -> None:
         if self.commit_failures:
             self.commit_failures -= 1
             raise UnavailableError("no space left")
@@ -162,9 +163,9 @@ def test_a_head_is_searchable_until_its_block_is_in_the_list(make: Callable[...,
     setup.tenant.append(one(1))
     commit = setup.commit
 
-    def look_while_committing(meta: BlockMeta) -> None:
+    def look_while_committing(meta: BlockMeta, fence: Fence | None) -> None:
         seen.append(setup.searchable())
-        commit(meta)
+        commit(meta, fence)
         # the head is still there, and left out by its ID: no double
         assert [head.block_id for head in setup.tenant.cut_heads] == [meta.id]
         seen.append(setup.searchable())

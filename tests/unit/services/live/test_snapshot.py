@@ -13,7 +13,7 @@ from support.live_peers import Peer, running_peer
 from support.query import run_search
 from support.search_cases import place_spans, request_for
 
-from tracestore.errors import ConflictError, UnavailableError
+from tracestore.errors import UnavailableError
 from tracestore.kernel import SpanBuilder
 from tracestore.model.ids import SINGLE_TENANT, TenantId, WriterId
 from tracestore.query.source import SpanSource
@@ -24,7 +24,7 @@ from tracestore.settings.members_tree import LiveReadSettings
 from tracestore.storage.index.blocklist import BlockList, Commit
 from tracestore.storage.index.writers import Adoption, WalHome, Writer, WriterChange
 
-OWN, ONE, TWO = WriterId("own"), WriterId("one"), WriterId("two")
+OWN, ONE, TWO = (WriterId(f"{n}-0000-7000-8000-000000000000".rjust(36, "0")) for n in "123")
 SETTINGS = LiveReadSettings(open_timeout_s=1.0, silent_s=3.0)
 
 
@@ -49,6 +49,13 @@ class FakeIndex:
     def current(self) -> BlockList:
         return self.seen
 
+    def fresh(self, age_s: float) -> BlockList:
+        return self.seen
+
+    def refresh(self) -> BlockList:
+        self.seen = self.ahead
+        return self.seen
+
     def at_least(self, sequence: int) -> BlockList:
         if self.seen.sequence < sequence:
             self.seen = self.ahead
@@ -62,13 +69,12 @@ class FakeLogs:
 
     def __init__(self) -> None:
         self.held: dict[WriterId, Sequence[SpanSource]] = {}
-        self.stale_until = 0
+        self.asked = 0
 
     def sources(
         self, writer: Writer, tenants: Sequence[TenantId], blocks: BlockList
     ) -> Sequence[SpanSource]:
-        if blocks.sequence < self.stale_until:
-            raise ConflictError("objects are gone")
+        self.asked += 1
         return self.held[writer.id]
 
 
@@ -160,21 +166,22 @@ def test_the_log_of_who_does_not_answer_is_read(cluster: Cluster) -> None:
 def test_blocks_that_hold_the_log_by_now_are_waited_for(cluster: Cluster) -> None:
     cluster.one.is_ready = False
     cluster.logs.held[ONE] = []
-    cluster.logs.stale_until = 2
-    meta = replace(block_meta("b"), tenant=SINGLE_TENANT)
+    segments = (f"{ONE}/1-5",)
+    meta = replace(block_meta("b", wal_segments=segments), tenant=SINGLE_TENANT)
     cluster.index.commit(add=(meta,))
     with cluster.snapshots.take([SINGLE_TENANT]) as taken:
         assert taken.blocks.blocks(SINGLE_TENANT) == (meta,)
+    assert cluster.logs.asked == 2
 
 
 def test_a_log_on_a_disk_that_nobody_serves_makes_the_answer_fail(cluster: Cluster) -> None:
     cluster.one.sources = [head("b")]
     cluster.two.is_ready = False
     with cluster.snapshots.take([SINGLE_TENANT]) as taken:
-        assert sorted(source.id for source in taken.live) == ["b", "writer:two"]
-        with pytest.raises(UnavailableError, match=r"pod-two: .*starting"):
+        assert sorted(source.id for source in taken.live) == ["b", f"writer:{TWO}"]
+        with pytest.raises(UnavailableError, match=r"pod-.*3-.*: .*starting"):
             run_search(taken.live, "{ }", limit=5)
-        with pytest.raises(UnavailableError, match="writer:two"):
+        with pytest.raises(UnavailableError, match=f"writer:{TWO}"):
             run_search(taken.live, "{ name = `nobody` }", limit=5)
 
 

@@ -11,7 +11,7 @@ from support.disks import FaultyDisk
 from support.wal import TENANT, open_wal, payloads, replay_all
 
 from tracestore.errors import InvalidRequestError, SettingsError, UnavailableError
-from tracestore.settings.tree import WalSettings
+from tracestore.settings.wal_tree import WalSettings
 from tracestore.storage.wal import log as log_module
 
 SMALL_SEGMENTS = WalSettings(segment_bytes_max=300, compression="none")
