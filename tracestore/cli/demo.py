@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from tracestore.api.process import Endpoints
 
 USAGE = """\
-usage: tracestore demo [--rate N] [--history TIME] [--seed N] [--config FILE] [--KEY=VALUE ...]
+usage: tracestore demo [--rate N] [--history TIME] [--seed N] [--send-to ADDR] [--KEY=VALUE ...]
 
 Starts the server and sends it the traffic of a simulated shop through the OpenTelemetry SDK.
 
   --rate N         traces a second [30]
   --history TIME   how far back the first traces lie [5m]
   --seed N         the same traces in every run
+  --send-to ADDR   the traffic alone: start no server, send by OTLP/gRPC to host:port
 
 All flags of `tracestore serve` work too, for example --server.http-listen-port=3300.
 """
@@ -49,16 +50,20 @@ class Traffic:
     rate: float = 30.0
     history_s: float = 300.0
     seed: int | None = None
+    send_to: str | None = None
+    """host:port of another server's OTLP/gRPC; None: the demo's own."""
 
 
 def run_demo(argv: Sequence[str]) -> int:
     """Run the command. Returns: the exit code. Raises: SettingsError."""
-    arguments = parse_arguments(argv, extra=frozenset({"rate", "history", "seed"}))
+    arguments = parse_arguments(argv, extra=frozenset({"rate", "history", "seed", "send-to"}))
     if "help" in arguments.switches:
         print(USAGE, end="")
         return 0
     traffic = parse_traffic(arguments)
     loaded = _with_quiet_logs(load_settings(arguments))
+    if traffic.send_to is not None:
+        return run_foreground(loaded, lambda stop: send_traffic(traffic, stop))
     if not loaded.settings.distributor.receivers.grpc.enabled:
         raise SettingsError("the demo sends by OTLP/gRPC, and that receiver is switched off")
     check_directories(loaded.settings)
@@ -77,6 +82,7 @@ def parse_traffic(arguments: Arguments) -> Traffic:
         "rate": lambda text: replace(traffic, rate=units.parse_number(text)),
         "history": lambda text: replace(traffic, history_s=units.parse_duration(text)),
         "seed": lambda text: replace(traffic, seed=units.parse_integer(text)),
+        "send-to": lambda text: replace(traffic, send_to=text),
     }
     for name, text in arguments.extra.items():
         try:
@@ -115,7 +121,8 @@ async def serve_with_traffic(
             endpoints = await _first(ready, stop)
             if endpoints is None:
                 return None
-            shop = await _start_shop(endpoints, traffic)
+            assert endpoints.otlp_grpc is not None
+            shop = await _start_shop(endpoints.otlp_grpc, traffic)
             on_ready(endpoints)
             return await _until_stopped(shop, stop)
         finally:
@@ -129,6 +136,15 @@ async def serve_with_traffic(
         raise UnavailableError(f"the demo traffic ended by itself with code {shop_task.result()}")
 
 
+async def send_traffic(traffic: Traffic, stop: asyncio.Event) -> None:
+    """Run the shop alone until ``stop``. Raises: UnavailableError if it ends by itself."""
+    assert traffic.send_to is not None
+    shop = await _start_shop(traffic.send_to, traffic)
+    print(f"a simulated shop sends its traces to {traffic.send_to}; Ctrl-C stops", flush=True)
+    if (code := await _until_stopped(shop, stop)) is not None:
+        raise UnavailableError(f"the demo traffic ended by itself with code {code}")
+
+
 async def _first(ready: asyncio.Future[Endpoints], stop: asyncio.Event) -> Endpoints | None:
     """Wait for the server; None if ``stop`` came first."""
     async with asyncio.TaskGroup() as tasks:
@@ -138,11 +154,10 @@ async def _first(ready: asyncio.Future[Endpoints], stop: asyncio.Event) -> Endpo
     return ready.result() if ready.done() else None
 
 
-async def _start_shop(endpoints: Endpoints, traffic: Traffic) -> Process:
-    assert endpoints.otlp_grpc is not None
+async def _start_shop(endpoint: str, traffic: Traffic) -> Process:
     # -P: a clone in the working directory must not hide the package that is installed.
     command = [sys.executable, "-P", "-m", "tracestore.cli.shop_traffic"]
-    command += [f"--endpoint={endpoints.otlp_grpc}", f"--rate={traffic.rate}"]
+    command += [f"--endpoint={endpoint}", f"--rate={traffic.rate}"]
     command += [f"--history-s={traffic.history_s}"]
     command += [] if traffic.seed is None else [f"--seed={traffic.seed}"]
     # A session of its own: Ctrl-C reaches the server, which says when it is the shop's turn.
