@@ -32,6 +32,7 @@ from tracestore.query.source import SpanSource
 from tracestore.query.tables_source import TablesSource
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.lifecycle import Supervisor
+from tracestore.services.querier.runner import HomeRunner
 from tracestore.services.querier.service import Querier
 from tracestore.settings.tree import (
     QuerySettings,
@@ -152,8 +153,9 @@ async def streaming_api(
     )
     calls, routes = StreamingCalls(metrics, clock, tracing), Routes(metrics, clock, tracing)
     tenancy, supervisor = Tenancy(enabled=False), Supervisor([])
-    add_calls(calls, querier, tenancy, BlockCache(1 << 20), supervisor)
-    SearchRoutes(querier=querier, tenancy=tenancy).add_to(routes, "")
+    runner = HomeRunner(querier=querier, cache=BlockCache(1 << 20))
+    add_calls(calls, runner, tenancy, supervisor)
+    SearchRoutes(runner=runner, tenancy=tenancy).add_to(routes, "")
     bounds = GrpcBounds(
         request_bytes_max=settings.server.grpc_server_max_recv_msg_size,
         message_bytes_max=64 << 20,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from fastapi import Request
@@ -12,16 +11,13 @@ from fastapi import Request
 from tracestore.api.app import Answer, Routes, accepts_gzip, packed
 from tracestore.api.headers import MISSING_HEADER
 from tracestore.api.metrics_params import MetricsRequest, params_of, parse_instant, parse_range
-from tracestore.api.metrics_wanted import plan_metrics_query
 from tracestore.api.negotiate import Encoding
 from tracestore.api.tenant import Tenancy
 from tracestore.api.watch import while_connected
 from tracestore.codec.metrics_json import render_instant_json, render_range_json
-from tracestore.model.results import QueryStats
-from tracestore.query.control import QueryControl
-from tracestore.query.metrics import MetricsParams, metrics
-from tracestore.query.source import SpanSource
-from tracestore.services.querier.service import Operation, Querier
+from tracestore.model.series import MetricsResult
+from tracestore.query.jobs.metrics import ComputeMetrics
+from tracestore.services.querier.runner import Asking, QueryRunner
 from tracestore.settings.tree import QuerySettings
 
 
@@ -37,7 +33,7 @@ class _Parse(Protocol):
 class MetricsRoutes:
     """The handlers; both always answer in JSON."""
 
-    querier: Querier
+    runner: QueryRunner
     tenancy: Tenancy
 
     def add_to(self, routes: Routes, prefix: str) -> None:
@@ -55,37 +51,27 @@ class MetricsRoutes:
 
     async def _get(self, request: Request, parse: _Parse) -> Answer:
         org = self.tenancy.org_of(request)
-        querier = self.querier
-        now_ns = querier.clock.now_ns()
-        settings = querier.settings_for(org.named)
+        runner = self.runner
+        now_ns = runner.clock.now_ns()
+        settings = runner.settings_for(org.named)
         asked = parse(request.query_params, settings, now_ns=now_ns)
         tenants = org.for_reading()
-        ready = _Metrics(
-            asked=asked,
+        operation = ComputeMetrics(
+            text=asked.query,
+            is_instant=asked.is_instant,
             params=params_of(asked, settings, now_ns=now_ns),
-            gzipped=accepts_gzip(request),
-            count_inspected=partial(querier.count_inspected, tenants, Operation.METRICS),
         )
+        render = render_instant_json if asked.is_instant else render_range_json
+        gzipped = accepts_gzip(request)
+
+        def answer(result: MetricsResult) -> Answer:
+            headers = {MISSING_HEADER: ",".join(result.missing)} if result.missing else {}
+            made = Answer(body=render(result), media_type=Encoding.JSON, headers=headers)
+            return packed(made, gzipped=gzipped)
+
         return await while_connected(
             request,
-            lambda cancelled: querier.run(tenants, Operation.METRICS, ready.evaluate, cancelled),
+            lambda cancelled: runner.run(
+                Asking(tenants=tenants, cancelled=cancelled), operation, answer
+            ),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Metrics:
-    """One request, ready to be evaluated in a pool thread."""
-
-    asked: MetricsRequest
-    params: MetricsParams
-    gzipped: bool
-    count_inspected: Callable[[QueryStats], None]
-
-    def evaluate(self, sources: Sequence[SpanSource], control: QueryControl) -> Answer:
-        plan = plan_metrics_query(self.asked.query, is_instant=self.asked.is_instant)
-        result = metrics(sources, plan, self.params, control)
-        self.count_inspected(result.stats)
-        render = render_instant_json if self.asked.is_instant else render_range_json
-        headers = {MISSING_HEADER: ",".join(result.missing)} if result.missing else {}
-        answer = Answer(body=render(result), media_type=Encoding.JSON, headers=headers)
-        return packed(answer, gzipped=self.gzipped)

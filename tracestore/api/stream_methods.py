@@ -10,33 +10,27 @@ from tracestore.api.stream_tags import TagStreams
 from tracestore.api.streaming import StreamingCalls
 from tracestore.api.tenant import Tenancy
 from tracestore.services.lifecycle import Supervisor
-from tracestore.services.querier.service import Querier
-from tracestore.storage.block.cache import BlockCache
+from tracestore.services.querier.runner import QueryRunner
 
 STREAMING_QUERIER = "tempopb.StreamingQuerier"
 
 
 def add_calls(
     calls: StreamingCalls,
-    querier: Querier,
+    runner: QueryRunner,
     tenancy: Tenancy,
-    cache: BlockCache,
     supervisor: Supervisor,
 ) -> None:
-    """Serve all methods.
-
-    Args:
-        cache: keeps what was counted of the values of tags.
-    """
-    search = SearchStream(querier=querier, tenancy=tenancy)
-    tags = TagStreams(querier=querier, tenancy=tenancy, cache=cache)
-    metrics = MetricsStreams(querier=querier, tenancy=tenancy)
+    """Serve all methods."""
+    search = SearchStream(runner=runner, tenancy=tenancy)
+    tags = TagStreams(runner=runner, tenancy=tenancy)
+    metrics = MetricsStreams(runner=runner, tenancy=tenancy)
     methods = {"Search": search.search} | tags.methods | metrics.methods
     calls.add(STREAMING_QUERIER, methods)
     health = Health(
         services=frozenset({STREAMING_QUERIER}),
         is_ready=lambda: supervisor.ready,
         is_stopping=lambda: supervisor.stopping,
-        clock=querier.clock,
+        clock=runner.clock,
     )
     calls.add(grpc_health.SERVICE, health.methods)

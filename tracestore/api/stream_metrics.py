@@ -8,12 +8,11 @@ Source: wire contract, sections 10 and 12.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tracestore.api.feed import Packets
 from tracestore.api.metrics_params import MetricsRequest, params_of
-from tracestore.api.metrics_wanted import plan_metrics_query
 from tracestore.api.params import check_expression_size
 from tracestore.api.stream_query import StreamedQuery, read_message, with_one_job
 from tracestore.api.streaming import Metadata, Method, Send
@@ -24,11 +23,8 @@ from tracestore.codec.proto.tempopb_pb2 import QueryInstantRequest, QueryRangeRe
 from tracestore.codec.search_json import encode_metrics
 from tracestore.errors import InvalidRequestError
 from tracestore.model.series import MetricsResult
-from tracestore.query.control import QueryControl
-from tracestore.query.metrics import metrics
-from tracestore.query.progress import Progress
-from tracestore.query.source import SpanSource
-from tracestore.services.querier.service import Operation, Querier
+from tracestore.query.jobs.metrics import ComputeMetrics
+from tracestore.services.querier.runner import QueryRunner
 from tracestore.settings.tree import QuerySettings
 
 _TIME_MAX = (1 << 63) - 1
@@ -38,7 +34,7 @@ _TIME_MAX = (1 << 63) - 1
 class MetricsStreams:
     """The methods."""
 
-    querier: Querier
+    runner: QueryRunner
     tenancy: Tenancy
 
     @property
@@ -50,7 +46,7 @@ class MetricsStreams:
         """Send series over a range of time."""
         org = self.tenancy.org_of_metadata(metadata)
         message = read_message(QueryRangeRequest.FromString, request)
-        settings = self.querier.settings_for(org.named)
+        settings = self.runner.settings_for(org.named)
         asked = MetricsRequest(
             query=_checked(message, settings),
             start_ns=message.start,
@@ -65,7 +61,7 @@ class MetricsStreams:
         """Send one value of each series."""
         org = self.tenancy.org_of_metadata(metadata)
         message = read_message(QueryInstantRequest.FromString, request)
-        settings = self.querier.settings_for(org.named)
+        settings = self.runner.settings_for(org.named)
         asked = MetricsRequest(
             query=_checked(message, settings),
             start_ns=message.start,
@@ -77,23 +73,15 @@ class MetricsStreams:
     async def _run(
         self, asked: MetricsRequest, org: OrgId, rendering: _Range | _Instant, send: Send
     ) -> None:
-        querier = self.querier
-        params = params_of(asked, rendering.settings, now_ns=querier.clock.now_ns())
+        runner = self.runner
+        params = params_of(asked, rendering.settings, now_ns=runner.clock.now_ns())
         tenants = org.for_reading()
-
-        def evaluate(
-            sources: Sequence[SpanSource], control: QueryControl, progress: Progress[MetricsResult]
-        ) -> MetricsResult:
-            plan = plan_metrics_query(asked.query, is_instant=asked.is_instant)
-            return metrics(sources, plan, params, control, progress)
-
         query = StreamedQuery(
-            operation=Operation.METRICS,
-            evaluate=evaluate,
+            operation=ComputeMetrics(text=asked.query, is_instant=asked.is_instant, params=params),
             render_new=rendering.render_new,
             render_all=rendering.render_all,
         )
-        await query.run(querier, tenants, send)
+        await query.run(runner, tenants, send)
 
 
 def _checked(message: QueryRangeRequest | QueryInstantRequest, settings: QuerySettings) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
@@ -13,10 +13,8 @@ from tracestore.api.streaming import Send
 from tracestore.errors import InvalidRequestError
 from tracestore.model.ids import TenantId
 from tracestore.model.results import QueryStats
-from tracestore.query.control import QueryControl
-from tracestore.query.progress import Progress
-from tracestore.query.source import SpanSource
-from tracestore.services.querier.service import Operation, Querier
+from tracestore.query.jobs.operation import Operation
+from tracestore.services.querier.runner import Asking, QueryRunner
 
 
 class Answer(Protocol):
@@ -34,27 +32,24 @@ M = TypeVar("M")
 class StreamedQuery(Generic[A]):
     """One request, ready to be evaluated. All of it is called in a pool thread."""
 
-    operation: Operation
-    evaluate: Callable[[Sequence[SpanSource], QueryControl, Progress[A]], A]
+    operation: Operation[A]
     render_new: Callable[[A], Packets]
     """Messages of what was in no partial answer before."""
     render_all: Callable[[A], Packets]
     """Messages of the whole answer."""
 
-    async def run(self, querier: Querier, tenants: tuple[TenantId, ...], send: Send) -> None:
+    async def run(self, runner: QueryRunner, tenants: tuple[TenantId, ...], send: Send) -> None:
         """Answer the request.
 
-        Raises: what ``Querier.run`` raises; ConnectionError if the client is gone.
+        Raises: what ``QueryRunner.run`` raises; ConnectionError if the client is gone.
         """
-        feed = Feed(self.render_new, querier.settings.streaming, querier.clock)
-
-        def evaluate(sources: Sequence[SpanSource], control: QueryControl) -> Packets:
-            answer = self.evaluate(sources, control, feed)
-            querier.count_inspected(tenants, self.operation, answer.stats)
-            return self.render_all(answer)
-
+        feed = Feed(self.render_new, runner.settings.streaming, runner.clock)
         await stream(
-            lambda cancelled: querier.run(tenants, self.operation, evaluate, cancelled), feed, send
+            lambda cancelled: runner.run(
+                Asking(tenants=tenants, cancelled=cancelled), self.operation, self.render_all, feed
+            ),
+            feed,
+            send,
         )
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from tracestore.api.feed import Packets
 from tracestore.api.params import SearchParams, parse_search
-from tracestore.api.search import plan_query
 from tracestore.api.stream_query import StreamedQuery, given, read_message, with_one_job
 from tracestore.api.streaming import Metadata, Send
 from tracestore.api.tenant import Tenancy
@@ -21,11 +20,8 @@ from tracestore.codec.search_json import encode_metrics, encode_traces
 from tracestore.errors import InvalidRequestError
 from tracestore.model.results import QueryStats, SearchResult, TraceSummary
 from tracestore.model.times import SECOND_NS
-from tracestore.query import search
-from tracestore.query.control import QueryControl
-from tracestore.query.progress import Progress
-from tracestore.query.source import SpanSource
-from tracestore.services.querier.service import Operation, Querier
+from tracestore.query.jobs.search import SearchTraces
+from tracestore.services.querier.runner import QueryRunner
 from tracestore.settings.tree import QuerySettings
 
 
@@ -33,26 +29,27 @@ from tracestore.settings.tree import QuerySettings
 class SearchStream:
     """The method ``Search``."""
 
-    querier: Querier
+    runner: QueryRunner
     tenancy: Tenancy
 
     async def search(self, request: bytes, metadata: Metadata, send: Send) -> None:
         """Send the traces that match, newest first, as they become known; at the end all."""
         org = self.tenancy.org_of_metadata(metadata)
-        querier = self.querier
-        now_s = querier.clock.now_ns() // SECOND_NS
+        runner = self.runner
+        now_s = runner.clock.now_ns() // SECOND_NS
         message = read_message(SearchRequest.FromString, request)
-        settings = querier.settings_for(org.named)
+        settings = runner.settings_for(org.named)
         params = search_params(message, settings, now_s=now_s)
         tenants = org.for_reading()
+        text = text_of(params)
+        wanted = wanted_of(params, text, int(settings.trace_reach_s * SECOND_NS))
         ready = _Search(params, settings)
         query = StreamedQuery(
-            operation=Operation.SEARCH,
-            evaluate=ready.evaluate,
+            operation=SearchTraces(text=text, params=wanted),
             render_new=ready.render_new,
             render_all=ready.render_all,
         )
-        await query.run(querier, tenants, send)
+        await query.run(runner, tenants, send)
 
 
 def search_params(message: SearchRequest, settings: QuerySettings, *, now_s: int) -> SearchParams:
@@ -78,13 +75,6 @@ class _Search:
         self._params = params
         self._settings = settings
         self._sent = 0
-
-    def evaluate(
-        self, sources: Sequence[SpanSource], control: QueryControl, progress: Progress[SearchResult]
-    ) -> SearchResult:
-        text = text_of(self._params)
-        wanted = wanted_of(self._params, text, int(self._settings.trace_reach_s * SECOND_NS))
-        return search.search(sources, plan_query(text), wanted, control, progress)
 
     def render_new(self, result: SearchResult) -> Packets:
         new, self._sent = result.traces[self._sent :], len(result.traces)

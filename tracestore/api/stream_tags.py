@@ -5,14 +5,14 @@ Source: wire contract, sections 9 and 12.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
 from tracestore.api.feed import Packets
 from tracestore.api.stream_query import StreamedQuery, given, read_message, with_one_job
 from tracestore.api.streaming import Metadata, Method, Send
-from tracestore.api.tag_answers import find_names, find_values
+from tracestore.api.tag_answers import names_wanted, values_wanted
 from tracestore.api.tag_params import NamesParams, ValuesParams, parse_names, parse_values
 from tracestore.api.tenant import Tenancy
 from tracestore.codec.packets import cut_packets
@@ -22,21 +22,16 @@ from tracestore.codec.tags_json import encode_metrics, flat_values
 from tracestore.model.results import QueryStats
 from tracestore.model.tags import TagNames, TagScope, TagValue, TagValues
 from tracestore.model.times import SECOND_NS
-from tracestore.query.control import QueryControl
-from tracestore.query.progress import Progress
-from tracestore.query.source import SpanSource
-from tracestore.services.querier.service import Operation, Querier
+from tracestore.services.querier.runner import QueryRunner
 from tracestore.settings.tree import QuerySettings
-from tracestore.storage.block.cache import BlockCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagStreams:
     """The methods of both versions."""
 
-    querier: Querier
+    runner: QueryRunner
     tenancy: Tenancy
-    cache: BlockCache
 
     @property
     def methods(self) -> dict[str, Method]:
@@ -53,7 +48,7 @@ class TagStreams:
     ) -> None:
         """Send the names that occur."""
         org = self.tenancy.org_of_metadata(metadata)
-        settings = self.querier.settings_for(org.named)
+        settings = self.runner.settings_for(org.named)
         message = read_message(SearchTagsRequest.FromString, request)
         query = {
             "scope": message.scope,
@@ -66,25 +61,19 @@ class TagStreams:
         params = parse_names(query, settings, now_s=self._now_s, is_legacy=is_legacy)
         rendering = _Names(params, settings)
 
-        def evaluate(
-            sources: Sequence[SpanSource], control: QueryControl, progress: Progress[TagNames]
-        ) -> TagNames:
-            return find_names(sources, params, settings, control, progress=progress)
-
         streamed = StreamedQuery(
-            operation=Operation.METADATA,
-            evaluate=evaluate,
+            operation=names_wanted(params, settings),
             render_new=rendering.render_new,
             render_all=rendering.render_all,
         )
-        await streamed.run(self.querier, org.for_reading(), send)
+        await streamed.run(self.runner, org.for_reading(), send)
 
     async def values(
         self, request: bytes, metadata: Metadata, send: Send, *, is_legacy: bool
     ) -> None:
         """Send the values of a tag."""
         org = self.tenancy.org_of_metadata(metadata)
-        settings = self.querier.settings_for(org.named)
+        settings = self.runner.settings_for(org.named)
         message = read_message(SearchTagValuesRequest.FromString, request)
         query = {
             "q": message.query,
@@ -98,24 +87,16 @@ class TagStreams:
         )
         rendering = _Values(params, settings)
 
-        def evaluate(
-            sources: Sequence[SpanSource], control: QueryControl, progress: Progress[TagValues]
-        ) -> TagValues:
-            return find_values(
-                sources, params, settings, control, cache=self.cache, progress=progress
-            )
-
         streamed = StreamedQuery(
-            operation=Operation.METADATA,
-            evaluate=evaluate,
+            operation=values_wanted(params, settings),
             render_new=rendering.render_new,
             render_all=rendering.render_all,
         )
-        await streamed.run(self.querier, org.for_reading(), send)
+        await streamed.run(self.runner, org.for_reading(), send)
 
     @property
     def _now_s(self) -> int:
-        return self.querier.clock.now_ns() // SECOND_NS
+        return self.runner.clock.now_ns() // SECOND_NS
 
 
 def _cut(items: Iterable[bytes], stats: QueryStats, settings: QuerySettings) -> Packets:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Generic, TypeVar
 
 from fastapi import Request
 
 from tracestore.api.app import Answer, Routes, accepts_gzip, packed
 from tracestore.api.negotiate import Encoding, negotiate
-from tracestore.api.tag_answers import find_names, find_values
+from tracestore.api.tag_answers import names_wanted, values_wanted
 from tracestore.api.tag_params import (
     NAMES_V1,
     NAMES_V2,
@@ -22,28 +23,23 @@ from tracestore.api.tag_params import (
     parse_names,
     parse_values,
 )
-from tracestore.api.tenant import Tenancy
+from tracestore.api.tenant import OrgId, Tenancy
 from tracestore.api.watch import while_connected
 from tracestore.codec import tags_json
-from tracestore.model.ids import TenantId
-from tracestore.model.results import QueryStats
 from tracestore.model.tags import TagNames, TagValues
 from tracestore.model.times import SECOND_NS
-from tracestore.query.control import QueryControl
-from tracestore.query.source import SpanSource
-from tracestore.services.querier.service import Operation, Querier
-from tracestore.storage.block.cache import BlockCache
+from tracestore.query.jobs.operation import Operation
+from tracestore.services.querier.runner import Asking, QueryRunner
 
-Evaluate = Callable[[Sequence[SpanSource], QueryControl], tuple[bytes, QueryStats]]
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagRoutes:
     """The handlers."""
 
-    querier: Querier
+    runner: QueryRunner
     tenancy: Tenancy
-    cache: BlockCache
 
     def add_to(self, routes: Routes, prefix: str) -> None:
         """Serve the routes of both versions."""
@@ -55,21 +51,19 @@ class TagRoutes:
     async def get_names(self, request: Request, *, is_legacy: bool) -> Answer:
         """Answer with the names that occur."""
         org, encoding = self.tenancy.org_of(request), _encoding(request)
-        settings = self.querier.settings_for(org.named)
+        settings = self.runner.settings_for(org.named)
         params = parse_names(request.query_params, settings, now_s=self._now_s, is_legacy=is_legacy)
 
-        def evaluate(
-            sources: Sequence[SpanSource], control: QueryControl
-        ) -> tuple[bytes, QueryStats]:
-            found = find_names(sources, params, settings, control)
-            return render_names(found, params, encoding), found.stats
+        def render(found: TagNames) -> bytes:
+            return render_names(found, params, encoding)
 
-        return await self._run(request, org.for_reading(), evaluate, encoding)
+        sent = _Sent(render=render, encoding=encoding, gzipped=accepts_gzip(request))
+        return await self._run(request, org, names_wanted(params, settings), sent)
 
     async def get_values(self, request: Request, *, is_legacy: bool) -> Answer:
         """Answer with the values of a tag."""
         org, encoding = self.tenancy.org_of(request), _encoding(request, has_llm=not is_legacy)
-        settings = self.querier.settings_for(org.named)
+        settings = self.runner.settings_for(org.named)
         params = parse_values(
             request.query_params,
             request.path_params[TAG_NAME],
@@ -78,36 +72,39 @@ class TagRoutes:
             is_legacy=is_legacy,
         )
 
-        def evaluate(
-            sources: Sequence[SpanSource], control: QueryControl
-        ) -> tuple[bytes, QueryStats]:
-            found = find_values(sources, params, settings, control, cache=self.cache)
-            return render_values(found, params, encoding), found.stats
+        def render(found: TagValues) -> bytes:
+            return render_values(found, params, encoding)
 
-        return await self._run(request, org.for_reading(), evaluate, encoding)
+        sent = _Sent(render=render, encoding=encoding, gzipped=accepts_gzip(request))
+        return await self._run(request, org, values_wanted(params, settings), sent)
 
     @property
     def _now_s(self) -> int:
-        return self.querier.clock.now_ns() // SECOND_NS
+        return self.runner.clock.now_ns() // SECOND_NS
 
     async def _run(
-        self,
-        request: Request,
-        tenants: tuple[TenantId, ...],
-        evaluate: Evaluate,
-        encoding: Encoding,
+        self, request: Request, org: OrgId, operation: Operation[R], sent: _Sent[R]
     ) -> Answer:
-        querier, gzipped = self.querier, accepts_gzip(request)
-
-        def answer(sources: Sequence[SpanSource], control: QueryControl) -> Answer:
-            body, stats = evaluate(sources, control)
-            querier.count_inspected(tenants, Operation.METADATA, stats)
-            return packed(Answer(body=body, media_type=encoding.media_type), gzipped=gzipped)
-
+        tenants = org.for_reading()
         return await while_connected(
             request,
-            lambda cancelled: querier.run(tenants, Operation.METADATA, answer, cancelled),
+            lambda cancelled: self.runner.run(
+                Asking(tenants=tenants, cancelled=cancelled), operation, sent.answer
+            ),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent(Generic[R]):
+    """How an answer is sent. Called in a pool thread."""
+
+    render: Callable[[R], bytes]
+    encoding: Encoding
+    gzipped: bool
+
+    def answer(self, found: R) -> Answer:
+        answer = Answer(body=self.render(found), media_type=self.encoding.media_type)
+        return packed(answer, gzipped=self.gzipped)
 
 
 def _encoding(request: Request, *, has_llm: bool = False) -> Encoding:

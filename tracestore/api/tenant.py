@@ -3,10 +3,10 @@
 How a route uses it::
 
     org = self.tenancy.org_of(request)          # NoTenantError (401) before anything is read
-    settings = querier.settings_for(org.named)  # with the limits of the tenants
+    settings = runner.settings_for(org.named)  # with the limits of the tenants
     params = parse_...(request.query_params, settings)
     tenants = org.for_reading()                 # InvalidRequestError (400): a bad name
-    await querier.run(tenants, Operation.SEARCH, evaluate, cancelled)
+    await runner.run(Asking(tenants=tenants, cancelled=cancelled), operation, render)
 
 A gRPC method that reads takes ``tenancy.org_of_metadata(context.invocation_metadata())`` instead.
 A receiver hands the headers to ``Intake.push``, which checks them after the bytes, as Tempo does.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -31,12 +30,10 @@ from tracestore.codec.trace_llm import render_llm_json
 from tracestore.codec.trace_prune import keep_spans, spans_of
 from tracestore.codec.trace_text import render_trace_text
 from tracestore.codec.trace_tree import read_spans
-from tracestore.model.ids import TraceId, parse_trace_id
-from tracestore.query.control import QueryControl
-from tracestore.query.source import SpanSource
-from tracestore.query.trace_by_id import TraceFound, find_trace
-from tracestore.query.trace_filter import matched_spans, plan_filter
-from tracestore.services.querier.service import Operation, Querier
+from tracestore.model.ids import parse_trace_id
+from tracestore.query.jobs.trace import FilteredTrace, GetTrace
+from tracestore.query.trace_by_id import TraceFound
+from tracestore.services.querier.runner import Asking, QueryRunner
 
 FILTERED = "Trace filtered, only a subset of spans matching the filter is returned"
 
@@ -52,7 +49,7 @@ class Version(IntEnum):
 class TraceRoutes:
     """The handlers."""
 
-    querier: Querier
+    runner: QueryRunner
     tenancy: Tenancy
 
     def add_to(self, routes: Routes, prefix: str) -> None:
@@ -70,10 +67,16 @@ class TraceRoutes:
 
     async def _run(self, request: Request, version: Version) -> Answer:
         org = self.tenancy.org_of(request)
-        settings = self.querier.settings_for(org.named)
-        lookup = _Lookup(
+        settings = self.runner.settings_for(org.named)
+        params = parse_trace_by_id(parameters_of(request), settings)
+        operation = GetTrace(
             trace_id=parse_trace_id(request.path_params["traceID"]),
-            params=parse_trace_by_id(parameters_of(request), settings),
+            filter=params.query if version is Version.V2 else "",
+            window=params.time_range,
+        )
+        rendering = _Rendering(
+            trace_id=operation.trace_id,
+            params=params,
             version=version,
             encoding=negotiate(request),
             bytes_max=settings.max_trace_bytes,
@@ -82,35 +85,33 @@ class TraceRoutes:
         tenants = org.for_reading()
         return await while_connected(
             request,
-            lambda cancelled: self.querier.run(
-                tenants, Operation.TRACES, lookup.evaluate, cancelled
+            lambda cancelled: self.runner.run(
+                Asking(tenants=tenants, cancelled=cancelled), operation, rendering.render
             ),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Lookup:
-    """One request, ready to be evaluated in a pool thread."""
+class _Rendering:
+    """How a trace is sent. Called in a pool thread."""
 
-    trace_id: TraceId
+    trace_id: bytes
     params: TraceParams
     version: Version
     encoding: Encoding
     bytes_max: int
     gzipped: bool
 
-    def evaluate(self, sources: Sequence[SpanSource], control: QueryControl) -> Answer:
-        window = self.params.time_range
-        inside = [s for s in sources if window is None or window.overlaps(s.start_ns, s.end_ns)]
-        found = find_trace(inside, self.trace_id, control)
+    def render(self, trace: FilteredTrace | None) -> Answer:
         if self.version is Version.V1:
+            found = None if trace is None else trace.found
             answer = answer_v1(found, self.bytes_max, self.encoding)
         else:
-            answer = self._answer_v2(found, control)
+            answer = self._answer_v2(trace)
         return packed(answer, gzipped=self.gzipped)
 
-    def _answer_v2(self, found: TraceFound | None, control: QueryControl) -> Answer:
-        envelope = self._envelope(found, control)
+    def _answer_v2(self, trace: FilteredTrace | None) -> Answer:
+        envelope = self._envelope(trace)
         if self.params.format is TraceFormat.TEXT:
             return _text_answer(self.trace_id.hex(), envelope)
         if self.params.format is TraceFormat.NEGOTIATED:
@@ -120,13 +121,12 @@ class _Lookup:
                 return Answer(body=render_llm_json(envelope), media_type=Encoding.LLM.media_type)
         return Answer(body=render_v2_json(envelope), media_type=Encoding.JSON)
 
-    def _envelope(self, found: TraceFound | None, control: QueryControl) -> TraceAnswer:
-        plan = plan_filter(self.params.query) if self.params.query else None
-        if found is None:
+    def _envelope(self, filtered: FilteredTrace | None) -> TraceAnswer:
+        if filtered is None:
             return TraceAnswer(trace=empty_trace())
+        found, matched = filtered.found, filtered.matched
         trace, messages = parse_trace(found.otlp), []
-        if plan is not None:
-            matched = matched_spans(found.tables, plan, control)
+        if matched is not None:
             # the IDs as they were sent: the trace above has shared ones repaired, in the same order
             sent = spans_of(trace_pb2.TracesData.FromString(found.otlp))
             marked = [p for p, span in enumerate(sent) if (span.span_id, span.kind) in matched]

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from traceql.errors import QueryError
 from tracestore.api.metrics_params import params_of, parse_range
-from tracestore.api.metrics_wanted import plan_metrics_query
 from tracestore.api.params import parse_search
 from tracestore.api.tag_answers import find_names, find_values
 from tracestore.api.tag_params import parse_names, parse_values
@@ -32,6 +31,7 @@ from tracestore.model.ids import SINGLE_TENANT, TraceId, parse_tenant_id
 from tracestore.model.times import SECOND_NS
 from tracestore.query.block_source import BlockSource
 from tracestore.query.control import QueryControl
+from tracestore.query.jobs.metrics import plan_metrics_query
 from tracestore.query.metrics import metrics
 from tracestore.query.plan import plan_search
 from tracestore.query.search import search

@@ -17,6 +17,7 @@ from tracestore.model.block_meta import BlockMeta
 from tracestore.query.block_source import BlockSource
 from tracestore.services.lifecycle import Service, Supervisor
 from tracestore.services.live.snapshot import Snapshots
+from tracestore.services.querier.runner import HomeRunner
 from tracestore.services.querier.service import LiveTables, Querier
 from tracestore.services.querier.turns import Turns
 from tracestore.storage.block.cache import BlockCache
@@ -91,11 +92,12 @@ class QueryRole:
 
     def add_routes(self, supervisor: Supervisor) -> None:
         """Serve the query API, and its streams."""
-        ground, querier, cache = self._ground, self.querier, self._cache
+        ground = self._ground
+        runner = HomeRunner(querier=self.querier, cache=self._cache)
         routes, prefix, tenancy = ground.routes, ground.prefix, ground.tenancy
-        TraceRoutes(querier=querier, tenancy=tenancy).add_to(routes, prefix)
-        SearchRoutes(querier=querier, tenancy=tenancy).add_to(routes, prefix)
-        TagRoutes(querier=querier, tenancy=tenancy, cache=cache).add_to(routes, prefix)
-        add_calls(ground.calls, querier, tenancy, cache, supervisor)
+        TraceRoutes(runner=runner, tenancy=tenancy).add_to(routes, prefix)
+        SearchRoutes(runner=runner, tenancy=tenancy).add_to(routes, prefix)
+        TagRoutes(runner=runner, tenancy=tenancy).add_to(routes, prefix)
+        add_calls(ground.calls, runner, tenancy, supervisor)
         add_openapi(routes, prefix)
-        MetricsRoutes(querier=querier, tenancy=tenancy).add_to(routes, prefix)
+        MetricsRoutes(runner=runner, tenancy=tenancy).add_to(routes, prefix)

@@ -10,7 +10,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from tracestore.clock import Clock
@@ -19,6 +18,7 @@ from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import TenantId
 from tracestore.model.results import QueryStats
 from tracestore.query.control import QueryControl
+from tracestore.query.jobs.operation import QueryKind
 from tracestore.query.source import SpanSource
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.live.snapshot import LocalSnapshots, Snapshots
@@ -34,16 +34,6 @@ T = TypeVar("T")
 
 UNKNOWN_TENANT = "__unknown__"
 """Stands in metrics for tenants that were asked for and have nothing."""
-
-
-class Operation(StrEnum):
-    """Kinds of query, as metrics call them."""
-
-    TRACES = "traces"
-    SEARCH = "search"
-    METADATA = "metadata"
-    """Names and values of tags."""
-    METRICS = "metrics"
 
 
 class LiveTables(Protocol):
@@ -87,7 +77,7 @@ class Querier:
     async def run(
         self,
         tenants: tuple[TenantId, ...],
-        operation: Operation,
+        kind: QueryKind,
         evaluate: Callable[[Sequence[SpanSource], QueryControl], T],
         cancelled: threading.Event,
     ) -> T:
@@ -122,11 +112,11 @@ class Querier:
             raise
         except (DeadlineError, asyncio.CancelledError):
             cancelled.set()
-            self.metrics.queries.labels(label, operation.value, "canceled").inc()
+            self.metrics.queries.labels(label, kind.value, "canceled").inc()
             raise
-        self.metrics.queries.labels(label, operation.value, "completed").inc()
+        self.metrics.queries.labels(label, kind.value, "completed").inc()
         seconds = (self.clock.monotonic_ns() - started_ns) / 1e9
-        self.metrics.query_seconds.labels(label, operation.value).observe(seconds)
+        self.metrics.query_seconds.labels(label, kind.value).observe(seconds)
         return answer
 
     @asynccontextmanager
@@ -154,10 +144,10 @@ class Querier:
         return self.name_tenants("|".join(there)) if there else UNKNOWN_TENANT
 
     def count_inspected(
-        self, tenants: tuple[TenantId, ...], operation: Operation, stats: QueryStats
+        self, tenants: tuple[TenantId, ...], kind: QueryKind, stats: QueryStats
     ) -> None:
         """Add to the metrics what a query looked at. Any thread may call it."""
-        labels = (self.label(tenants), operation.value)
+        labels = (self.label(tenants), kind.value)
         self.metrics.inspected_bytes.labels(*labels).inc(stats.inspected_bytes)
         self.metrics.inspected_spans.labels(*labels).inc(stats.inspected_spans)
         self.metrics.pruned_blocks.labels(*labels).inc(stats.pruned_blocks)

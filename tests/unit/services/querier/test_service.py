@@ -11,9 +11,10 @@ from tracestore.errors import DeadlineError, LimitExceededError, UnavailableErro
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import SINGLE_TENANT, TenantId
 from tracestore.query.control import QueryControl
+from tracestore.query.jobs.operation import QueryKind
 from tracestore.query.source import SpanSource
 from tracestore.services.blocking import BlockingPool
-from tracestore.services.querier.service import Operation, Querier
+from tracestore.services.querier.service import Querier
 from tracestore.settings.tree import QuerySettings, TracingSettings
 from tracestore.storage.index.blocklist import BlockList
 from tracestore.telemetry import Metrics
@@ -73,7 +74,7 @@ class Setup:
         cancelled: threading.Event | None = None,
     ) -> object:
         return await self.querier.run(
-            (SINGLE_TENANT,), Operation.SEARCH, evaluate, cancelled or threading.Event()
+            (SINGLE_TENANT,), QueryKind.SEARCH, evaluate, cancelled or threading.Event()
         )
 
 
@@ -139,5 +140,5 @@ def test_nothing_is_answered_before_everything_is_there() -> None:
 
     with pytest.raises(UnavailableError, match="starting"):
         asyncio.run(
-            starting.run((SINGLE_TENANT,), Operation.SEARCH, lambda s, c: None, threading.Event())
+            starting.run((SINGLE_TENANT,), QueryKind.SEARCH, lambda s, c: None, threading.Event())
         )

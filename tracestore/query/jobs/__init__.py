@@ -1,0 +1,1 @@
+"""What the engine can be asked, as values: evaluated here, or in parts elsewhere."""
