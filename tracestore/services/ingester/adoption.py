@@ -71,6 +71,8 @@ class _Adopted:
     """The writer, and its epoch under this process."""
     lease: Lease
     heads: tuple[tuple[TenantId, Head], ...]
+    end: int
+    """The number of the tombstone."""
 
 
 class Adopter:
@@ -179,19 +181,20 @@ class Adopter:
             return None
         try:
             epoch = self._commit(writer)
-            heads = None if epoch is None else self._read(writer, epoch, lease)
+            read = None if epoch is None else self._read(writer, epoch, lease)
         except BaseException:
             lease.release()
             raise
-        if heads is None:
+        if read is None:
             lease.release()
             return None
+        heads, end = read
         self._answered = (*self._answered, writer.id)
         spans = sum(head.spans for _, head in heads)
         extra = {"writer": writer.id, "instance": writer.instance, "spans": spans}
         log.warning("log of a writer that is gone was adopted", extra=extra)
         fence = Fence(writer=writer.id, epoch=writer.epoch + 1)
-        return _Adopted(fence=fence, lease=lease, heads=tuple(heads))
+        return _Adopted(fence=fence, lease=lease, heads=tuple(heads), end=end)
 
     def _commit(self, writer: Writer) -> int | None:
         """Become the owner. Returns: the new epoch; None if somebody else was first."""
@@ -209,8 +212,13 @@ class Adopter:
             return None
         return epoch
 
-    def _read(self, writer: Writer, epoch: int, lease: Lease) -> list[tuple[TenantId, Head]]:
-        """Seal the log, and fill heads with what no block holds."""
+    def _read(
+        self, writer: Writer, epoch: int, lease: Lease
+    ) -> tuple[list[tuple[TenantId, Head]], int]:
+        """Seal the log, and fill heads with what no block holds.
+
+        Returns: the heads, and where the tombstone is.
+        """
         held = held_by_blocks(self._index.current(), writer.id)
         tombstone = Tombstone(owner=self._own.writer.id, epoch=epoch)
         extent = seal_log(self._store, writer.id, tombstone, held_last=held.last)
@@ -221,7 +229,7 @@ class Adopter:
                 self._load(filling, decoder, held, number, content)
             if not lease.is_held and not lease.renew():
                 raise UnavailableError(f"the lease to adopt {writer.id} was lost")
-        return list(filling.finish(extent.end - 1))
+        return list(filling.finish(extent.end - 1)), extent.end
 
     def _load(
         self,
@@ -241,7 +249,8 @@ class Adopter:
         writer = adopted.fence.writer
         change = self._index.new_change(writers=WriterChange(close=(writer,)), fence=adopted.fence)
         self._index.commit(change)
-        numbers = list_numbers(self._store, writer)[:-1]
+        # objects may lie beyond the tombstone: puts that were under way when the log was sealed
+        numbers = [n for n in list_numbers(self._store, writer) if n != adopted.end]
         for first in range(0, len(numbers), DELETED_AT_ONCE):
             part = numbers[first : first + DELETED_AT_ONCE]
             self._store.delete_many([wal_key(writer, number) for number in part])

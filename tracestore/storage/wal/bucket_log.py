@@ -233,7 +233,7 @@ class BucketLog:
             rotation.finish(names)
         fail(late, UnavailableError("the bucket did not answer: retry later"))
         if batch is not None:
-            self._putters.submit(self._store, batch)
+            self._putters.submit(self._store, batch).add_done_callback(_report)
         return True
 
     def _wait_s(self) -> float:
@@ -372,6 +372,12 @@ class BucketLog:
         self._flying.clear()
         self._queued_bytes = 0
         return waiting
+
+
+def _report(put: Future[None]) -> None:
+    """Say that a put ended by a mistake of ours: its records are never acknowledged."""
+    if not put.cancelled() and (error := put.exception()) is not None:
+        log.error("write-ahead log object is given up", exc_info=error)
 
 
 class TenantBucketLog:

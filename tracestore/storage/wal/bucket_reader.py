@@ -151,7 +151,7 @@ class LogDecoder:
         self, store: ObjectStore, writer: WriterId, metrics: WalMetrics = NO_WAL_METRICS
     ) -> None:
         self._store = store
-        self._writer = writer
+        self.writer = writer
         self._metrics = metrics
 
     def records(self, number: int, content: bytes, *, keep_damage: bool) -> Iterator[WalRecord]:
@@ -165,7 +165,7 @@ class LogDecoder:
         Raises: CorruptionError if it is of a newer version; UnavailableError if damage cannot be
             kept.
         """
-        for item in decode_segment(content, object_name(self._writer, number)):
+        for item in decode_segment(content, object_name(self.writer, number)):
             if isinstance(item, WalRecord):
                 self._metrics.replayed(1, len(item.payload))
                 yield item
@@ -175,13 +175,13 @@ class LogDecoder:
     def _damaged(self, number: int, damage: WalDamage, content: bytes, *, keep: bool) -> None:
         self._metrics.corrupt_record()
         where = {
-            "key": wal_key(self._writer, number),
+            "key": wal_key(self.writer, number),
             "offset": damage.offset,
             "bytes": damage.end - damage.offset,
             "reason": damage.reason,
         }
         if keep:
-            target = wal_quarantine_key(self._writer, number, damage.offset)
+            target = wal_quarantine_key(self.writer, number, damage.offset)
             self._store.put(target, content[damage.offset : damage.end])
             where["quarantine"] = target
         log.error("corrupt record of a write-ahead log in the bucket is left out", extra=where)
