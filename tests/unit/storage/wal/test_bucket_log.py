@@ -110,14 +110,16 @@ def test_what_waits_while_a_put_is_under_way_shares_the_next_object() -> None:
 
 
 def test_several_senders_are_gathered_for_the_interval() -> None:
-    store = FaultyStore(MemoryObjectStore())
-    store.gate.clear()
-    with open_log(store, commit_interval_s=600, answer_wait_s=600, puts_in_flight_max=2) as log:
-        waiting = [log.append(SHOP, b"%d" % i) for i in range(10)]
-        store.gate.set()
+    go_on = threading.Event()
+    store = FaultyStore(MemoryObjectStore(), lambda op, key: "" if go_on.wait(30) else "refuse")
+    with open_log(store, commit_interval_s=600, answer_wait_s=600) as log:
+        waiting = [log.append(SHOP, b"0")]
+        wait_for(lambda: ("put_if_absent", wal_key(WRITER, 1)) in store.requests)
+        waiting += [log.append(SHOP, b"%d" % i) for i in range(1, 10)]
+        go_on.set()
         for each in waiting:
             each.result(10)
-        assert list_numbers(store, WRITER) == [1, 2]
+        assert list_numbers(store, WRITER) == [1, 2]  # a lone record is followed at once
         late = log.append(SHOP, b"10")
         with pytest.raises(TimeoutError):
             late.result(0.2)
