@@ -144,6 +144,25 @@ class ObjectStoreContract:
         assert store.get_range("k", 99, 5) == b""
         assert store.get_range("k", 4, 0) == b""
 
+    def test_several_ranges_are_read_at_once(self, store: ObjectStore) -> None:
+        content = bytes(range(256)) * 4096
+        store.put("k", content)
+        ranges = [
+            (700_000, 10),
+            (5, 3),
+            (0, 20),
+            (5, 3),
+            (9, 0),
+            (len(content) - 2, 9),
+            (10, 300_000),
+        ]
+
+        expected = [content[offset : offset + length] for offset, length in ranges]
+        assert store.get_ranges("k", ranges) == expected
+        assert store.get_ranges("k", []) == []
+        with pytest.raises(NotFoundError):
+            store.get_ranges("nothing", [(0, 1), (9_000_000, 1)])
+
     def test_a_listing_is_in_byte_order_and_starts_after(self, store: ObjectStore) -> None:
         keys = ["a-b", "a.b", "a/b", "a/b.c", "a/c/d", "a/c-d", "a0", "B", "b/é", "b/z", "ab/c"]
         for key in reversed(keys):

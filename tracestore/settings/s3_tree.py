@@ -57,6 +57,13 @@ class S3Settings:
     """Larger objects are sent in parts of this size, 5 MiB at least."""
     upload_concurrency: int = 4
     """Parts of an object that are sent at a time."""
+    read_gap_bytes: int = 128 * 1024
+    """Ranges of an object that are no further apart are read with one request, and what lies
+    between with them."""
+    read_bytes_max: int = 8 * MIB
+    """Longest read; a longer range is read in several at a time."""
+    read_concurrency: int = 32
+    """Reads of ranges at a time."""
     connections_max: int = 64
     """Connections that are kept for further requests."""
     connect_timeout_s: float = 5.0
@@ -75,3 +82,13 @@ class S3Settings:
     check_conditional_writes: bool = True
     """Whether a process sees at its start that the store keeps conditional writes (five small
     requests). Without them two nodes overwrite each other's index."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskCacheSettings:
+    """Columns, footers and filters of blocks in a bucket, kept on the local disk."""
+
+    path: str = ""
+    """Directory; empty: ``cache`` in the data directory. Several processes may share it."""
+    bytes_max: int = 4096 * MIB
+    """What its files may take; 0: there is no such cache."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tracestore.settings.limits import OverridesSettings
 from tracestore.settings.members_tree import LiveReadSettings, MembersSettings, PushSettings
-from tracestore.settings.s3_tree import S3Settings
+from tracestore.settings.s3_tree import DiskCacheSettings, S3Settings
 from tracestore.settings.wal_tree import WalSettings
 
 KIB = 1024
@@ -267,6 +267,7 @@ class StorageSettings:
     """The data directory: blocks and index, if they are in no bucket, and, unless moved, the
     write-ahead log."""
     s3: S3Settings = field(default_factory=S3Settings)
+    disk_cache: DiskCacheSettings = field(default_factory=DiskCacheSettings)
     block: BlockSettings = field(default_factory=BlockSettings)
     blocklist_poll_s: float = 1.0
     """How often the index is followed."""

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import random
+from pathlib import Path
 
 from tracestore.clock import Clock
+from tracestore.errors import SettingsError
 from tracestore.services.instruments import StoreInstruments
 from tracestore.settings.tree import StorageSettings
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.local import LocalObjectStore
 from tracestore.storage.objects.measured import MeasuredObjectStore
 from tracestore.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+CACHE_DIRECTORY = "cache"
+"""In the data directory."""
 
 
 def open_store(settings: StorageSettings, metrics: Metrics, clock: Clock) -> ObjectStore:
@@ -20,7 +28,30 @@ def open_store(settings: StorageSettings, metrics: Metrics, clock: Clock) -> Obj
     """
     instruments = StoreInstruments(metrics)
     if settings.backend == "s3":
-        from tracestore.storage.objects.s3_start import open_s3
-
-        return open_s3(settings.s3, instruments, clock, random.SystemRandom())
+        return _open_bucket(settings, metrics, clock)
     return MeasuredObjectStore(LocalObjectStore(settings.path), instruments, clock)
+
+
+def _open_bucket(settings: StorageSettings, metrics: Metrics, clock: Clock) -> ObjectStore:
+    """Open a bucket behind the cache on disk; boto3 is loaded here and for nobody else."""
+    from tracestore.storage.objects.cached import CachedObjectStore
+    from tracestore.storage.objects.disk_cache import DiskCache
+    from tracestore.storage.objects.s3_start import open_s3
+
+    store = open_s3(settings.s3, StoreInstruments(metrics), clock, random.SystemRandom())
+    chosen = settings.disk_cache
+    disk = None
+    if chosen.bytes_max:
+        path = chosen.path or str(Path(settings.path) / CACHE_DIRECTORY)
+        try:
+            disk = DiskCache(path, chosen.bytes_max, clock)
+        except SettingsError as error:
+            if chosen.path:
+                raise SettingsError(f"storage.disk_cache.path: {error}") from error
+            log.warning("no cache on disk", extra={"error": str(error)})
+    if disk is not None:
+        kept = disk
+        metrics.cache_bytes.labels("disk").set_function(lambda: kept.bytes_held)
+        metrics.cache_hits.labels("disk").set_function(lambda: kept.hits)
+        metrics.cache_misses.labels("disk").set_function(lambda: kept.misses)
+    return CachedObjectStore(store, disk)

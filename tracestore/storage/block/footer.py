@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -70,6 +71,18 @@ class TableFooter:
         """Size in the file of a column of a row group."""
         group = self.metadata.row_group(row_group)
         return sum(group.column(leaf).total_compressed_size for leaf in self.leaves[column])
+
+    def ranges(self, row_group: int, leaves: Iterable[int]) -> list[tuple[int, int]]:
+        """Where Parquet columns of a row group are in the file: offset and length of each."""
+        group = self.metadata.row_group(row_group)
+        found = []
+        for leaf in leaves:
+            chunk = group.column(leaf)
+            start = chunk.data_page_offset
+            if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
+                start = min(start, chunk.dictionary_page_offset)
+            found.append((start, chunk.total_compressed_size))
+        return found
 
     def bounds(self, row_group: int, column: str) -> Bounds | None:
         """Get the bounds of a flat column, if the file has them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -10,17 +11,23 @@ from tracestore.errors import CorruptionError, NotFoundError, UnavailableError
 from tracestore.storage.objects.interface import ObjectStore
 
 
-def open_object(store: ObjectStore, key: str, size: int) -> pa.NativeFile:
+def open_object(
+    store: ObjectStore, key: str, size: int, ranges: Sequence[tuple[int, int]] = ()
+) -> pa.NativeFile:
     """Open an object for reading at random.
 
     Args:
         size: bytes of the object, as its block's meta says.
+        ranges: offsets and lengths of what will be read; of an object that is no local file they
+            are read now, in one round.
 
     Raises: NotFoundError; UnavailableError; CorruptionError if it has another size.
     """
     path = store.local_path(key)
     if path is None:
-        return pa.PythonFile(_RangedObject(store, key, size), mode="r")
+        file = _RangedObject(store, key, size)
+        file.read_now(ranges)
+        return pa.PythonFile(file, mode="r")
     try:
         file = pa.memory_map(path, "r")
     except FileNotFoundError as error:
@@ -42,6 +49,13 @@ class _RangedObject:
         self._key = key
         self._size = size
         self._position = 0
+        self._read: dict[tuple[int, int], bytes] = {}
+
+    def read_now(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Read ranges, so that reading exactly one of them later takes no request."""
+        if ranges:
+            parts = self._store.get_ranges(self._key, ranges)
+            self._read = dict(zip(ranges, parts, strict=True))
 
     def readable(self) -> bool:
         return True
@@ -60,7 +74,9 @@ class _RangedObject:
     def read(self, size: int = -1) -> bytes:
         left = max(0, self._size - self._position)
         wanted = left if size < 0 else min(size, left)
-        content = self._store.get_range(self._key, self._position, wanted)
+        content = self._read.get((self._position, wanted))
+        if content is None:
+            content = self._store.get_range(self._key, self._position, wanted)
         if len(content) != wanted:
             raise CorruptionError(f"object ends before its {self._size} bytes", key=self._key)
         self._position += wanted

@@ -156,13 +156,13 @@ class BlockReader:
     def _read(self, table: Table, names: list[str], row_group: int) -> dict[str, _Column]:
         footer = self.footer(table)
         leaves = [leaf for name in names for leaf in footer.leaves[name]]
-        with self._open(table) as file:
+        with self._open(table, footer.ranges(row_group, leaves)) as file:
             try:
                 parquet = pq.ParquetFile(
                     file,
                     metadata=footer.metadata,
                     page_checksum_verification=True,
-                    pre_buffer=not isinstance(file, pa.MemoryMappedFile),
+                    pre_buffer=False,
                 )
                 rows = parquet.reader.read_row_group(
                     row_group, column_indices=sorted(leaves), use_threads=False
@@ -197,9 +197,10 @@ class BlockReader:
                     f"{footer.row_groups} row groups instead of {groups}", key=footer.key
                 )
 
-    def _open(self, table: Table) -> pa.NativeFile:
+    def _open(self, table: Table, ranges: Sequence[tuple[int, int]] = ()) -> pa.NativeFile:
         name = table_name(table)
-        return open_object(self._store, self._key(name), self.meta.object_bytes.get(name, 0))
+        size = self.meta.object_bytes.get(name, 0)
+        return open_object(self._store, self._key(name), size, ranges)
 
     def _key(self, name: str) -> str:
         return block_key(self.meta.tenant, self.meta.id, name)

@@ -45,6 +45,12 @@ class ObjectStore(Protocol):
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         """Read ``length`` bytes, fewer only at the end of the object. Raises: NotFoundError."""
 
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes]:
+        """Read several ranges (offset, length), in as few and as parallel requests as pay.
+
+        Raises: NotFoundError.
+        """
+
     def get_with_etag(self, key: str) -> tuple[bytes, str]:
         """Read whole, with the etag to pass to ``put_if_match``. Raises: NotFoundError."""
 

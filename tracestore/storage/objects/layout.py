@@ -129,3 +129,8 @@ def wal_quarantine_key(writer: WriterId, number: int, offset: int) -> str:
 def heartbeat_key(writer: WriterId) -> str:
     """Return the key of the sign of life of a writer."""
     return f"writers/{writer}.json"
+
+
+def is_immutable(key: str) -> bool:
+    """Tell whether an object never changes once it is there: tables and filters of a block."""
+    return key.startswith(BLOCKS_PREFIX) and key.endswith((".parquet", "/filters"))

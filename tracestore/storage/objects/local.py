@@ -140,6 +140,10 @@ class LocalObjectStore:
         with self._open(key) as descriptor:
             return _read(descriptor, offset, length)
 
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes]:
+        with self._open(key) as descriptor:
+            return [_read(descriptor, offset, length) for offset, length in ranges]
+
     def get_with_etag(self, key: str) -> tuple[bytes, str]:
         with self._open(key) as descriptor:
             content = _read(descriptor, 0, os.fstat(descriptor).st_size)

@@ -63,6 +63,13 @@ class MeasuredObjectStore:
             "get_range", lambda: self._inner.get_range(key, offset, length), received=len
         )
 
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes]:
+        return self._measure(
+            "get_range",
+            lambda: self._inner.get_ranges(key, ranges),
+            received=lambda parts: sum(map(len, parts)),
+        )
+
     def get_with_etag(self, key: str) -> tuple[bytes, str]:
         return self._measure(
             "get", lambda: self._inner.get_with_etag(key), received=lambda answer: len(answer[0])

@@ -61,6 +61,10 @@ class MemoryObjectStore:
         assert length >= 0
         return self._find(key)[0][offset : offset + length]
 
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes]:
+        content = self._find(key)[0]
+        return [content[offset : offset + length] for offset, length in ranges]
+
     def get_with_etag(self, key: str) -> tuple[bytes, str]:
         content, info = self._find(key)
         return content, info.etag

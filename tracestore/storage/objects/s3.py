@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from typing import Any, Final
 from tracestore.errors import ConflictError, NotFoundError, UnavailableError
 from tracestore.model.times import SECOND_NS
 from tracestore.settings.s3_tree import S3Settings
+from tracestore.storage.objects.coalesce import Range, assemble, coalesce
 from tracestore.storage.objects.interface import ObjectInfo
 from tracestore.storage.objects.keys import check_key, check_prefix, is_key
 from tracestore.storage.objects.s3_attempts import Attempts, Request, TruncatedError
@@ -42,6 +44,7 @@ class S3ObjectStore:
         self._client = client
         self._settings = settings
         self._attempts = attempts
+        self._readers = ThreadPoolExecutor(settings.read_concurrency, "s3-read")
         prefix = settings.prefix.strip("/")
         self._prefix = f"{prefix}/" if prefix else ""
 
@@ -99,6 +102,19 @@ class S3ObjectStore:
             received=lambda answer: len(answer[0]),
             instead=past_the_end,
         )[0]
+
+    def get_ranges(self, key: str, ranges: Sequence[Range]) -> Sequence[bytes]:
+        planned = coalesce(
+            ranges, gap=self._settings.read_gap_bytes, longest=self._settings.read_bytes_max
+        )
+        starts = [offset for offset, _ in planned]
+        if len(planned) <= 1:
+            parts = [self.get_range(key, *each) for each in planned]
+        else:
+            futures = [self._readers.submit(self.get_range, key, *each) for each in planned]
+            parts = [future.result() for future in futures]
+        read = dict(zip(starts, parts, strict=True))
+        return [assemble(each, read, starts) for each in ranges]
 
     def get_with_etag(self, key: str) -> tuple[bytes, str]:
         check_key(key)

@@ -14,4 +14,4 @@ class TestS3ObjectStore(ObjectStoreContract):
 class TestS3ObjectStoreInParts(ObjectStoreContract):
     @pytest.fixture
     def store(self, s3: S3Place) -> S3ObjectStore:  # noqa: F811 - the fixture
-        return s3.store(part_bytes=5 << 20)
+        return s3.store(part_bytes=5 << 20, read_bytes_max=100_000, read_gap_bytes=0)
