@@ -14,6 +14,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from support.cluster import Cluster, members_of, running_cluster
 from support.otlp import request, span
+from support.s3 import S3Place, s3, s3_server  # noqa: F401 - fixtures
 from support.server import Server, start_server, wait_until
 
 import tracestore
@@ -201,6 +202,46 @@ def test_each_process_runs_what_its_role_needs(shared: Cluster) -> None:
         members = members_of(shared[name])
         assert all(other in members for other in TARGETS)
         assert f"{shared.address(name)} (this process)" in members
+
+
+def test_queries_find_what_is_live_in_any_ingester_and_what_is_flushed(
+    tmp_path: Path,
+    s3: S3Place,  # noqa: F811 - the fixture
+) -> None:
+    """Two ingesters on one bucket, asked through processes that only answer queries."""
+    targets = {**TARGETS, "querier": "querier", "frontend": "query-frontend"}
+    with running_cluster(tmp_path, targets, *s3.flags()) as cluster:
+
+        def found(name: str) -> dict[int, int]:
+            store = tracestore.open(cluster[name].api_url)
+            return {
+                int(t.trace_id, 16): t.span_count for t in store.search("{}", limit=1000).traces
+            }
+
+        live, flushed = range(1, 31), range(31, 61)
+        whole = dict.fromkeys((*live, *flushed), SPANS_A_TRACE)
+        assert send(cluster["distributor"], body_of(flushed)).status_code == 200
+        for name in INGESTERS:
+            assert httpx.post(f"{cluster[name].api_url}/flush", timeout=60).status_code == 204
+        assert send(cluster["distributor"], body_of(live)).status_code == 200
+
+        for name in ("querier", "frontend"):
+            wait_until(lambda name=name: found(name) == whole)
+            trace = tracestore.open(cluster[name].api_url).trace(f"{live[0]:032x}")
+            assert len(trace.spans) == SPANS_A_TRACE
+
+        cluster["ingester-1"].kill()  # what it holds is on its disk: an answer would lack it
+        lacking = httpx.get(f"{cluster['querier'].api_url}/api/search?q={{}}", timeout=60)
+        assert lacking.status_code == 503
+        assert "ingester-1" in lacking.text
+        cluster.start("ingester-1")
+        url = f"{cluster['querier'].api_url}/api/search?q={{}}"
+        wait_until(lambda: httpx.get(url, timeout=60).status_code == 200)
+        assert found("querier") == whole
+
+        assert cluster["ingester-2"].stop() == 0  # all of it is in blocks: nobody is missed
+        wait_until(lambda: httpx.get(url, timeout=60).status_code == 200)
+        assert found("querier") == whole
 
 
 def test_a_role_that_needs_others_says_where_to_name_them(tmp_path: Path) -> None:

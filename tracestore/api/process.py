@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 ALL_TARGETS = frozenset({"all", "scalable-single-binary"})
 """Targets that are every role in one process; Tempo's users know the second."""
-RUN_APART = frozenset({Role.DISTRIBUTOR, Role.INGESTER})
+RUN_APART = frozenset({Role.DISTRIBUTOR, Role.INGESTER, Role.QUERIER, Role.QUERY_FRONTEND})
 """Roles that are whole in a process of their own."""
 DISTRIBUTOR_ONLY = frozenset({Role.DISTRIBUTOR})
 """The one role that needs neither object store nor index."""
@@ -130,7 +130,7 @@ class Process:
             self._queries = QueryRole(
                 ground,
                 NoLiveTables() if ingester is None else ingester,
-                lambda: ingester is None or ingester.is_ready,
+                lambda: cluster.has_started if ingester is None else ingester.is_ready,
                 make_snapshots(ground, self._ingester),
             )
 
@@ -193,9 +193,7 @@ class Process:
 def _check_members(settings: Settings, roles: frozenset[Role]) -> None:
     """See that the roles can run apart, and know where to find others. Raises: SettingsError."""
     if len(roles) == 1 and not roles <= RUN_APART:
-        raise SettingsError(
-            f"target {settings.target} does not run apart yet: use all, or distributor and ingester"
-        )
+        raise SettingsError(f"target {settings.target} does not run apart yet; all has this role")
     if roles != frozenset(Role) and not settings.members.configured:
         raise SettingsError(
             f"target {settings.target} needs to know the other processes: set members.dns or "

@@ -23,6 +23,7 @@ Takes OTLP on 4317 (gRPC) and 4318 (HTTP), Zipkin on 9411, Jaeger on 14250 (gRPC
 and answers queries on 3200. Ctrl-C or SIGTERM drains and flushes, a second one stops at once.
 Tempo's flags and configuration files work too.
 
+  --target=ROLE                      all (default), distributor, ingester, querier, query-frontend
   --config FILE, -config.file=FILE   settings in YAML
   -config.expand-env                 replace ${VAR} in the file
   -config.verify                     check the settings and stop

@@ -55,13 +55,6 @@ class ClusterPart:
             version=package_version(),
         )
 
-    def _writer_addresses(self) -> list[str]:
-        """List where the processes answer that write to the same bucket."""
-        if not self._ground.is_shared:
-            return []
-        writers = self._ground.follower.current().writers.values()
-        return [writer.address for writer in writers]
-
     def _index_sequence(self) -> int:
         return self._ground.follower.current().sequence if self._ground.has_store else 0
 
@@ -70,6 +63,12 @@ class ClusterPart:
         if not self._ground.has_store:
             return []
         return [writer.address for writer in self._ground.follower.current().writers.values()]
+
+    @property
+    def has_started(self) -> bool:
+        """Whether everything in this process answers, the index is read; also while it stops."""
+        supervisor = self._supervisor
+        return supervisor is not None and (supervisor.ready or supervisor.stopping)
 
     def has_others(self, role: Role) -> bool:
         """Tell whether another process with a role is alive."""
