@@ -203,7 +203,7 @@ class DirectoryBackend:
         if self._blocks is None:
             self._blocks = self._commits.load()
         else:
-            self._blocks = self._blocks.apply_all(self._commits.read_after(self._blocks.sequence))
+            self._blocks = self._commits.advance(self._blocks)
         return self._blocks
 
 

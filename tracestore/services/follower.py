@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 
 from tracestore.clock import Clock
@@ -17,6 +18,8 @@ from tracestore.storage.index.writers import Fence, WriterChange
 from tracestore.telemetry import Metrics
 
 log = logging.getLogger(__name__)
+
+ASK_AGAIN_S = 0.05
 
 
 class IndexFollower:
@@ -47,7 +50,6 @@ class IndexFollower:
         self._lock = threading.Lock()
         """One change of the list at a time; reading needs no lock."""
         self._current = BlockList()
-        self._read_ns = clock.monotonic_ns()
 
     def current(self) -> BlockList:
         """Get the block list as it is now. Thread-safe."""
@@ -85,14 +87,22 @@ class IndexFollower:
         self.at_least(sequence)
         return sequence
 
-    def at_least(self, sequence: int) -> BlockList:
+    def at_least(self, sequence: int, timeout_s: float = 0.0) -> BlockList:
         """Get the list once it has a commit that somebody has made: read your writes. Thread-safe.
+
+        Args:
+            timeout_s: how long to ask for it again, should the store not show it at once.
 
         Raises: UnavailableError if the store does not answer, or there is no such commit.
         Cost: no request if the list is as new already.
         """
-        if self._current.sequence < sequence:
-            self._catch_up()
+        until_ns = self._clock.monotonic_ns() + int(timeout_s * 1e9)
+        while self._current.sequence < sequence:
+            self._catch_up(sequence)
+            left_s = (until_ns - self._clock.monotonic_ns()) / 1e9
+            if self._current.sequence >= sequence or left_s <= 0:
+                break
+            time.sleep(min(left_s, self._interval_s, ASK_AGAIN_S))
         current = self._current
         if current.sequence < sequence:
             raise UnavailableError(
@@ -117,11 +127,8 @@ class IndexFollower:
 
     async def start(self) -> None:
         """Read the whole index. Raises: UnavailableError, CorruptionError."""
-        blocks = await self._pool.run(self._commits.load)
-        with self._lock:
-            self._publish(blocks)
-        self._read_ns = self._clock.monotonic_ns()
-        log.info("index is read", extra={"sequence": blocks.sequence})
+        await self._pool.run(self._catch_up)
+        log.info("index is read", extra={"sequence": self._current.sequence})
 
     async def run(self) -> None:
         """Poll until cancelled. Any error but UnavailableError ends the process."""
@@ -142,14 +149,13 @@ class IndexFollower:
     async def drain(self) -> None:
         """Nothing to hand over."""
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, at_least: int | None = None) -> None:
         started_ns = self._clock.monotonic_ns()
+        blocks = self._commits.catch_up(at_least)
         with self._lock:
-            commits = self._commits.read_after(self._current.sequence)
-            if commits:
-                self._publish(self._current.apply_all(commits))
-        self._read_ns = self._clock.monotonic_ns()
-        seconds = (self._read_ns - started_ns) / 1e9
+            if blocks.sequence > self._current.sequence:
+                self._publish(blocks)
+        seconds = (self._clock.monotonic_ns() - started_ns) / 1e9
         self._metrics.blocklist_poll_seconds.observe(seconds)
 
     def _publish(self, blocks: BlockList) -> None:
@@ -168,4 +174,4 @@ class IndexFollower:
         labels.show(metrics.backend_objects, traces, "live")
 
     def _age_s(self) -> float:
-        return (self._clock.monotonic_ns() - self._read_ns) / 1e9
+        return (self._clock.monotonic_ns() - self._commits.read_ns) / 1e9

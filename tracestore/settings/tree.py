@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tracestore.settings.index_tree import CommitSettings
 from tracestore.settings.limits import OverridesSettings
 from tracestore.settings.members_tree import LiveReadSettings, MembersSettings, PushSettings
 from tracestore.settings.s3_tree import DiskCacheSettings, S3Settings
@@ -269,8 +270,10 @@ class StorageSettings:
     s3: S3Settings = field(default_factory=S3Settings)
     disk_cache: DiskCacheSettings = field(default_factory=DiskCacheSettings)
     block: BlockSettings = field(default_factory=BlockSettings)
-    blocklist_poll_s: float = 1.0
-    """How often the index is followed."""
+    blocklist_poll_s: float = 0.5
+    """How often the index is followed; one small request each time. A commit of another process is
+    seen after this long at most."""
+    index: CommitSettings = field(default_factory=CommitSettings)
     cache_bytes: int = 256 * MIB
     """Memory for what is read of blocks (footers, filters, columns); immutable, so never stale."""
 

@@ -155,7 +155,8 @@ class Ground:
 
     def _make_follower(self) -> IndexFollower:
         writer = f"{socket.gethostname()}:{os.getpid()}"
-        commits = CommitLog(self.store, self.clock, self.rng, writer=writer)
+        index = self.settings.storage.index
+        commits = CommitLog(self.store, self.clock, self.rng, writer=writer, settings=index)
         return IndexFollower(
             commits,
             self.pools.index,

@@ -1,51 +1,41 @@
 """The log of commits in an object store: following it, adding to it, folding it into checkpoints.
 
 A commit is created conditionally under the next number. Who loses the race reads the winner, checks
-that its own change still makes sense, and tries the number after. Readers ask for the next number
-and nothing else.
+that its own change still makes sense, and tries the number after. Readers ask for the next number.
 
 Source: docs/formats/index.md.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tracestore.clock import Clock
-from tracestore.errors import ConflictError, CorruptionError, NotFoundError, UnavailableError
+from tracestore.errors import ConflictError, CorruptionError, UnavailableError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import new_block_id
-from tracestore.storage.index.blocklist import (
-    FORMAT_VERSION,
-    BlockList,
-    BlockRef,
-    Commit,
-    parse_object,
-    ref_of,
+from tracestore.settings.index_tree import CommitSettings as CommitSettings
+from tracestore.storage.index.blocklist import BlockList, BlockRef, Commit, ref_of
+from tracestore.storage.index.objects import (
+    read_commit,
+    read_latest,
+    read_newest_checkpoint,
+    write_checkpoint,
 )
 from tracestore.storage.index.writers import NO_CHANGE, Fence, WriterChange, check_fence
 from tracestore.storage.objects.interface import ObjectStore
-from tracestore.storage.objects.layout import LATEST_KEY, checkpoint_key, commit_key
+from tracestore.storage.objects.layout import commit_key
 
 log = logging.getLogger("tracestore.index")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitSettings:
-    """Bounds of the commit log."""
-
-    checkpoint_commits: int = 64
-    """Commits after which the log is folded. Fewer: faster starts, more writing."""
-    attempts_max: int = 64
-    """Numbers that a commit tries before it gives up; each lost one is somebody else's commit."""
-    backoff_s_max: float = 0.25
-    """Longest pause between two attempts."""
+RECENT_MAX = 1024
+"""Changes whose IDs are remembered: more than one process has in the air."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +56,7 @@ class Change:
 
 
 class CommitLog:
-    """The index in one object store. Thread-safe.
+    """The index in one object store, and what this process knows of it. Thread-safe.
 
     Args:
         writer: host and process, for whoever reads the log.
@@ -89,26 +79,37 @@ class CommitLog:
         self._writer = writer
         self._settings = settings or CommitSettings()
         self._sleep = sleep
+        self._turn = threading.Lock()
+        """One commit at a time in this process."""
+        self._folding = threading.Lock()
+        """One checkpoint at a time; guards the two below."""
+        self._folded = 0
+        self._owes_checkpoint = False
         self._lock = threading.Lock()
-        """One commit at a time in this process; guards the two below."""
+        """One change of what is known at a time; reading ``_known`` needs no lock."""
         self._known: BlockList | None = None
-        self._checkpoint = 0
+        self._recent: OrderedDict[str, int] = OrderedDict()
+        """IDs of the changes read last, and where they happened."""
+        self._looked_ns: int | None = None
+        """When the pointer was looked at last."""
+        self._read_ns = clock.monotonic_ns()
 
     def load(self) -> BlockList:
-        """Read the newest checkpoint and the commits after it.
+        """Read the newest checkpoint and the commits after it, whatever is known.
 
         Raises: UnavailableError, CorruptionError naming the object (``tracestore index rebuild``
             makes a new log from the blocks).
         """
-        checkpoint = read_latest(self._store)[0]
-        blocks = BlockList()
-        if checkpoint:
-            key = checkpoint_key(checkpoint)
-            try:
-                blocks = BlockList.from_json(self._store.get(key), key=key)
-            except NotFoundError as error:
-                raise CorruptionError("the index has lost its checkpoint", key=key) from error
-        return blocks.apply_all(self.read_after(blocks.sequence))
+        return self.advance(read_newest_checkpoint(self._store) or BlockList())
+
+    def advance(self, blocks: BlockList) -> BlockList:
+        """Return the list as it is now, from one that was read before.
+
+        Cost: a read per commit since then and one that finds nothing; from far behind, those of
+        the newest checkpoint.
+        Raises: UnavailableError, CorruptionError naming the object.
+        """
+        return self._advance(blocks)[0]
 
     def read_after(self, sequence: int) -> list[Commit]:
         """Return the commits after ``sequence``, in order.
@@ -120,6 +121,43 @@ class CommitLog:
             commits.append(commit)
             sequence += 1
         return commits
+
+    @property
+    def read_ns(self) -> int:
+        """When what is known was all there was, by the clock that never goes back."""
+        return self._read_ns
+
+    def known(self) -> BlockList:
+        """Get the list as it was when this process looked last; it is read if it never was.
+
+        Raises: as ``catch_up``, the first time.
+        """
+        return self._known if self._known is not None else self.catch_up()
+
+    def catch_up(self, at_least: int | None = None) -> BlockList:
+        """Look for commits of others. Returns: the list.
+
+        Args:
+            at_least: that sequence is enough: no request if it is known.
+
+        Raises: UnavailableError, CorruptionError naming the object.
+        Cost: as ``advance``; now and then (``pointer_s``) a read of the pointer.
+        """
+        with self._lock:
+            known = self._known
+            if known is not None and at_least is not None and known.sequence >= at_least:
+                return known
+            started_ns = self._clock.monotonic_ns()
+            if known is None:
+                known = self.load()
+                self._looked_ns = started_ns
+            else:
+                known, commits = self._advance(known)
+                self._remember(commits)
+                if self._has_to_look():
+                    known = self._look(known)
+            self._known, self._read_ns = known, started_ns
+            return known
 
     def new_change(
         self,
@@ -144,43 +182,55 @@ class CommitLog:
     def commit(self, change: Change) -> int:
         """Make a change happen, once. Returns a sequence at which it has happened.
 
+        Cost: one request if nobody else commits; three for each number lost to somebody.
         Raises: FencedError if its fence does not hold; ConflictError if it contradicts what others
             committed (plan again), or if every attempt was lost; UnavailableError if the store does
             not answer: the outcome is open then, and committing the same change again is right.
         """
-        with self._lock:
-            if self._known is None:
-                self._known = self.load()
-                self._checkpoint = read_latest(self._store)[0]
-            for attempt in range(self._settings.attempts_max):
-                done = self._follow(change)
-                if done is None:
-                    done = self._attempt(change)
-                if done is not None:
-                    self._fold()
-                    return done
-                pause = min(self._settings.backoff_s_max, 0.001 * 2 ** min(attempt, 16))
-                self._sleep(pause * self._rng.random())
+        with self._turn:
+            sequence = self._commit(change)
+        self._fold_if_due(sequence)
+        return sequence
+
+    def _commit(self, change: Change) -> int:
+        if self._has_to_look():
+            # after a long pause: what is known is too old to build on
+            self.catch_up()
+        for attempt in range(self._settings.attempts_max):
+            decided = self._decide(change)
+            if isinstance(decided, int):
+                return decided
+            started_ns = self._clock.monotonic_ns()
+            if self._write(decided):
+                self._take(decided, started_ns)
+                return decided.sequence
+            pause = min(self._settings.backoff_s_max, 0.001 * 2 ** min(attempt, 16))
+            self._sleep(pause * self._rng.random())
+            self.catch_up()
         raise ConflictError(
             f"index commit {change.id} lost {self._settings.attempts_max} races: retry later"
         )
 
-    def _follow(self, change: Change) -> int | None:
-        """Catch up with the log. Returns where ``change`` has happened, if it has."""
-        assert self._known is not None
-        commits = self.read_after(self._known.sequence)
-        self._known = self._known.apply_all(commits)
-        for commit in commits:
-            if commit.id == change.id:
-                return commit.sequence
-        return self._known.sequence if is_done(self._known, change) else None
+    def _decide(self, change: Change) -> int | Commit:
+        """Return where a change has happened, or the commit to try.
 
-    def _attempt(self, change: Change) -> int | None:
-        """Write ``change`` under the next number. Returns None if somebody else took it."""
-        assert self._known is not None
-        add, remove = settle(self._known, change)
-        commit = Commit(
-            sequence=self._known.sequence + 1,
+        A change that fits what is known is tried on it: should that be old, its number is taken.
+        Whatever else comes of it is true of the newest list only.
+        """
+        known = self.known()
+        if change.id not in self._recent and fits(known, change):
+            return self._plan(known, change)
+        newest = self.catch_up()
+        with self._lock:
+            sequence = self._recent.get(change.id)
+        if sequence is not None:
+            return sequence
+        return newest.sequence if is_done(newest, change) else self._plan(newest, change)
+
+    def _plan(self, blocks: BlockList, change: Change) -> Commit:
+        add, remove = settle(blocks, change)
+        return Commit(
+            sequence=blocks.sequence + 1,
             id=change.id,
             time_ns=self._clock.now_ns(),
             writer=self._writer,
@@ -189,33 +239,111 @@ class CommitLog:
             forget=change.forget,
             writers=change.writers,
         )
+
+    def _write(self, commit: Commit) -> bool:
+        """Write a commit under its number. Returns: False if somebody else took it."""
         try:
             self._store.put_if_absent(commit_key(commit.sequence), commit.to_json())
         except ConflictError:
-            return None
+            return False
         except UnavailableError:
             # The write may have happened all the same, and then it must not be made again.
-            if not self._is_written(commit):
+            written = read_commit(self._store, commit.sequence)
+            if written is None or written.id != commit.id:
                 raise
-        self._known = self._known.apply(commit)
-        return commit.sequence
+        return True
 
-    def _is_written(self, commit: Commit) -> bool:
-        written = read_commit(self._store, commit.sequence)
-        return written is not None and written.id == commit.id
+    def _take(self, commit: Commit, started_ns: int) -> None:
+        """Add the own commit to what is known, unless a look at the log was faster."""
+        with self._lock:
+            assert self._known is not None
+            if self._known.sequence == commit.sequence - 1:
+                self._known = self._known.apply(commit)
+                self._read_ns = max(self._read_ns, started_ns)
+                self._remember([commit])
 
-    def _fold(self) -> None:
-        """Write a checkpoint if one is due. Only a shortcut: if it fails, the next commit tries."""
-        assert self._known is not None
-        if self._known.sequence - self._checkpoint < self._settings.checkpoint_commits:
+    def _remember(self, commits: Sequence[Commit]) -> None:
+        for commit in commits:
+            self._recent[commit.id] = commit.sequence
+        while len(self._recent) > RECENT_MAX:
+            self._recent.popitem(last=False)
+
+    def _advance(self, blocks: BlockList) -> tuple[BlockList, list[Commit]]:
+        """Return the list as it is now, and the commits that were read one by one at the end."""
+        commits: list[Commit] = []
+        sequence = blocks.sequence
+        has_looked = False
+        while True:
+            try:
+                commit = read_commit(self._store, sequence + 1)
+            except CorruptionError:
+                # a rebuild leaves the damage behind
+                newer = read_newest_checkpoint(self._store, after=sequence)
+                if newer is None:
+                    raise
+                blocks, commits, sequence = newer, [], newer.sequence
+                continue
+            if commit is None:
+                return blocks.apply_all(commits), commits
+            commits.append(commit)
+            sequence += 1
+            if len(commits) == self._settings.far_behind_commits and not has_looked:
+                has_looked = True
+                if (newer := read_newest_checkpoint(self._store, after=sequence)) is not None:
+                    blocks, commits, sequence = newer, [], newer.sequence
+
+    def _has_to_look(self) -> bool:
+        if self._looked_ns is None:
+            return False
+        return self._clock.monotonic_ns() - self._looked_ns >= self._settings.pointer_s * 1e9
+
+    def _look(self, blocks: BlockList) -> BlockList:
+        """See whether a checkpoint is ahead of a list whose next commit is not there."""
+        newer = read_newest_checkpoint(self._store, after=blocks.sequence)
+        self._looked_ns = self._clock.monotonic_ns()
+        return blocks if newer is None else self.advance(newer)
+
+    def _fold_if_due(self, sequence: int) -> None:
+        """Write a checkpoint if one is due. Only a shortcut: if it fails, the next commit tries.
+
+        Due is who made a commit of a round number; if that process died, whoever is next to see it.
+        """
+        every = self._settings.checkpoint_commits
+        known = self.known()
+        is_late = known.sequence - self._folded >= 2 * every
+        if not (sequence % every == 0 or is_late or self._owes_checkpoint):
+            return
+        if not self._folding.acquire(blocking=False):
             return
         try:
-            self._checkpoint = write_checkpoint(self._store, self._known, self._clock.now_ns())
+            self._fold(known)
         except (UnavailableError, ConflictError) as error:
+            self._owes_checkpoint = isinstance(error, UnavailableError)
             log.warning(
                 "index checkpoint was put off",
-                extra={"sequence": self._known.sequence, "error": str(error)},
+                extra={"sequence": known.sequence, "error": str(error)},
             )
+        finally:
+            self._folding.release()
+
+    def _fold(self, known: BlockList) -> None:
+        self._folded = read_latest(self._store).checkpoint
+        if known.sequence - self._folded >= self._settings.checkpoint_commits:
+            kept = self._settings.checkpoints_kept
+            now_ns = self._clock.now_ns()
+            self._folded = write_checkpoint(self._store, known, now_ns, kept=kept)
+        self._owes_checkpoint = False
+
+
+def fits(blocks: BlockList, change: Change) -> bool:
+    """Tell whether all of a change is still to do and may be done, by what a list shows."""
+    if is_done(blocks, change):
+        return False
+    try:
+        settle(blocks, change)
+    except ConflictError:
+        return False
+    return True
 
 
 def settle(blocks: BlockList, change: Change) -> tuple[tuple[BlockMeta, ...], tuple[BlockRef, ...]]:
@@ -262,51 +390,3 @@ def _find_ever(blocks: BlockList, ref: BlockRef) -> BlockMeta | None:
     """Return the meta of a block that is in the list or is remembered as removed."""
     removed = blocks.removed.get(ref)
     return blocks.find(ref) if removed is None else removed.meta
-
-
-def read_commit(store: ObjectStore, sequence: int) -> Commit | None:
-    """Read one commit; None if that number is not taken. Raises: CorruptionError."""
-    key = commit_key(sequence)
-    try:
-        content = store.get(key)
-    except NotFoundError:
-        return None
-    commit = Commit.from_json(content, key=key)
-    if commit.sequence != sequence:
-        raise CorruptionError(f"index commit says that it is {commit.sequence}", key=key)
-    return commit
-
-
-def read_latest(store: ObjectStore) -> tuple[int, str | None]:
-    """Return the sequence of the newest checkpoint and the pointer's etag; 0 and None if none.
-
-    Raises: CorruptionError.
-    """
-    try:
-        content, etag = store.get_with_etag(LATEST_KEY)
-    except NotFoundError:
-        return 0, None
-    sequence = parse_object(content, key=LATEST_KEY).get("checkpoint")
-    if not isinstance(sequence, int) or sequence < 1:
-        raise CorruptionError(f"index pointer holds {sequence!r}", key=LATEST_KEY)
-    return sequence, etag
-
-
-def write_checkpoint(store: ObjectStore, blocks: BlockList, now_ns: int) -> int:
-    """Write a checkpoint and let the pointer name it, unless it names a newer one.
-
-    Returns: the sequence that the pointer names now.
-    Raises: ConflictError if somebody else moved the pointer meanwhile.
-    """
-    latest, etag = read_latest(store)
-    if latest >= blocks.sequence:
-        return latest
-    store.put(checkpoint_key(blocks.sequence), blocks.to_json(time_ns=now_ns))
-    pointer = json.dumps(
-        {"checkpoint": blocks.sequence, "format_version": FORMAT_VERSION}, sort_keys=True
-    ).encode()
-    if etag is None:
-        store.put_if_absent(LATEST_KEY, pointer)
-    else:
-        store.put_if_match(LATEST_KEY, pointer, etag)
-    return blocks.sequence

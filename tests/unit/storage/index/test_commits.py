@@ -9,7 +9,8 @@ from support.processes import PROCESSES, commit_blocks
 from tracestore.errors import ConflictError, CorruptionError, NotFoundError, UnavailableError
 from tracestore.model.ids import TenantId
 from tracestore.storage.index.blocklist import ref_of
-from tracestore.storage.index.commits import CommitLog, CommitSettings, read_latest
+from tracestore.storage.index.commits import CommitLog, CommitSettings
+from tracestore.storage.index.objects import read_latest
 from tracestore.storage.objects.layout import LATEST_KEY, checkpoint_key, commit_key
 from tracestore.storage.objects.local import LocalObjectStore
 from tracestore.storage.objects.memory import MemoryObjectStore
@@ -197,7 +198,7 @@ def test_the_log_is_folded_and_a_start_reads_only_what_came_after(store: OpenOut
     for number in range(10):
         log.commit(log.new_change(add=[block_meta(f"{number}")]))
 
-    assert read_latest(store)[0] == 8
+    assert read_latest(store).checkpoint == 8
     store.gets.clear()
     blocks = open_log(store, 2).load()
     assert store.gets == [checkpoint_key(8), commit_key(9), commit_key(10), commit_key(11)]
@@ -215,11 +216,11 @@ def test_a_checkpoint_that_fails_is_made_by_the_next_commit(store: OpenOutcome) 
     store.put = full  # type: ignore[method-assign]  # checkpoints alone are put unconditionally
     for number in range(3):
         log.commit(log.new_change(add=[block_meta(f"{number}")]))
-    assert read_latest(store) == (0, None)
+    assert read_latest(store).checkpoint == 0
     store.put = put  # type: ignore[method-assign]  # there is space again
     log.commit(log.new_change(add=[block_meta("3")]))
 
-    assert read_latest(store)[0] == 4
+    assert read_latest(store).checkpoint == 4
     assert names(open_log(store)) == ["0", "1", "2", "3"]
 
 
@@ -228,10 +229,10 @@ def test_the_pointer_never_goes_back(store: OpenOutcome) -> None:
     slow.commit(slow.new_change(add=[block_meta("s")]))
     for number in range(9):
         fast.commit(fast.new_change(add=[block_meta(f"{number}")]))
-    newest = read_latest(store)[0]
+    newest = read_latest(store).checkpoint
     slow.commit(slow.new_change(add=[block_meta("t")]))
 
-    assert read_latest(store)[0] >= newest
+    assert read_latest(store).checkpoint >= newest
     assert len(open_log(store).load().blocks(SHOP)) == 11
 
 
@@ -273,4 +274,4 @@ def test_processes_that_commit_at_once_lose_nothing(tmp_path: Path) -> None:
     expected = sorted(f"{number}-{turn}" for number in range(processes) for turn in range(turns))
     assert sorted(meta.id for meta in log.load().blocks(SHOP)) == expected
     assert sorted(commit.add[0].id for commit in log.read_after(0)) == expected
-    assert read_latest(store)[0] >= 30
+    assert read_latest(store).checkpoint >= 30
