@@ -48,12 +48,12 @@ class IndexFollower:
         self._interval_s = interval_s
         self._labels = labels
         self._lock = threading.Lock()
-        """One change of the list at a time; reading needs no lock."""
-        self._current = BlockList()
+        """One showing of the list at a time; guards the next."""
+        self._shown = 0
 
     def current(self) -> BlockList:
         """Get the block list as it is now. Thread-safe."""
-        return self._current
+        return self._commits.current
 
     def add_block(self, meta: BlockMeta, fence: Fence | None = None) -> None:
         """Commit a block; it is in the list when this returns. Synchronous, thread-safe.
@@ -97,13 +97,13 @@ class IndexFollower:
         Cost: no request if the list is as new already.
         """
         until_ns = self._clock.monotonic_ns() + int(timeout_s * 1e9)
-        while self._current.sequence < sequence:
+        while self.current().sequence < sequence:
             self._catch_up(sequence)
             left_s = (until_ns - self._clock.monotonic_ns()) / 1e9
-            if self._current.sequence >= sequence or left_s <= 0:
+            if self.current().sequence >= sequence or left_s <= 0:
                 break
             time.sleep(min(left_s, self._interval_s, ASK_AGAIN_S))
-        current = self._current
+        current = self.current()
         if current.sequence < sequence:
             raise UnavailableError(
                 f"the index is at commit {current.sequence}, commit {sequence} is not there (yet)"
@@ -116,19 +116,19 @@ class IndexFollower:
         Cost: a request that finds nothing, and one for each commit of others.
         """
         self._catch_up()
-        return self._current
+        return self.current()
 
     def fresh(self, age_s: float) -> BlockList:
         """Get the list; one that was not looked after for so long is refreshed. Thread-safe.
 
         A process that was paused does not know what happened meanwhile. Raises: UnavailableError.
         """
-        return self._current if self._age_s() <= age_s else self.refresh()
+        return self.current() if self._age_s() <= age_s else self.refresh()
 
     async def start(self) -> None:
         """Read the whole index. Raises: UnavailableError, CorruptionError."""
         await self._pool.run(self._catch_up)
-        log.info("index is read", extra={"sequence": self._current.sequence})
+        log.info("index is read", extra={"sequence": self.current().sequence})
 
     async def run(self) -> None:
         """Poll until cancelled. Any error but UnavailableError ends the process."""
@@ -142,7 +142,7 @@ class IndexFollower:
             await self._pool.run(self._catch_up)
         except UnavailableError as error:
             self._metrics.blocklist_poll_errors.labels("").inc()
-            for tenant in self._current.tenants:
+            for tenant in self.current().tenants:
                 self._metrics.index_errors.labels(self._labels.of(tenant)).inc()
             log.warning("index poll failed", extra={"error": str(error)})
 
@@ -153,13 +153,13 @@ class IndexFollower:
         started_ns = self._clock.monotonic_ns()
         blocks = self._commits.catch_up(at_least)
         with self._lock:
-            if blocks.sequence > self._current.sequence:
-                self._publish(blocks)
+            if blocks.sequence > self._shown:
+                self._shown = blocks.sequence
+                self._show(blocks)
         seconds = (self._clock.monotonic_ns() - started_ns) / 1e9
         self._metrics.blocklist_poll_seconds.observe(seconds)
 
-    def _publish(self, blocks: BlockList) -> None:
-        self._current = blocks
+    def _show(self, blocks: BlockList) -> None:
         metrics, labels = self._metrics, self._labels
         for tenant in blocks.tenants:
             label = labels.of(tenant)

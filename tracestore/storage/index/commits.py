@@ -127,6 +127,11 @@ class CommitLog:
         """When what is known was all there was, by the clock that never goes back."""
         return self._read_ns
 
+    @property
+    def current(self) -> BlockList:
+        """What is known, without a request; empty before the first look."""
+        return self._known or BlockList()
+
     def known(self) -> BlockList:
         """Get the list as it was when this process looked last; it is read if it never was.
 
