@@ -71,9 +71,10 @@ class LiveReadSettings:
     """How long a column may take to come."""
     silent_s: float = 3.0
     """A process that did not answer is not asked again for so long."""
-    index_age_max_s: float = 5.0
+    index_age_max_s: float = 2.5
     """A query of a cluster does not rely on an index that was not looked at for so long, as by a
-    process that was paused, and looks first."""
+    process that was paused, and looks first. A process that starts waits as long before it takes
+    spans, so that every query knows of it; the same in all processes."""
     attempts_max: int = 3
     """Snapshots that a query tries, if a process goes away under it."""
     pins_max: int = 256

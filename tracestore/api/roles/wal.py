@@ -78,6 +78,8 @@ class WalPart:
             ground.pools.index,
             ground.clock,
             holds_spans=lambda: any(ingester.holds_spans for ingester in self._holder),
+            expects_others=ground.settings.members.configured,
+            known_after_s=ground.settings.query.live.index_age_max_s,
         )
 
     def durables(self) -> Durables:

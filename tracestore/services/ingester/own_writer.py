@@ -43,15 +43,21 @@ class OwnWriter:
         clock: Clock,
         *,
         holds_spans: Callable[[], bool],
+        expects_others: bool,
+        known_after_s: float,
     ) -> None:
         """Args:
         holds_spans: whether there are acknowledged spans that no block has.
+        expects_others: whether there may be processes that the index does not tell of.
+        known_after_s: oldest index that a query of any process relies on.
         """
         self.writer = writer
         self._index = index
         self._pool = pool
         self._clock = clock
         self._holds_spans = holds_spans
+        self._expects_others = expects_others
+        self._known_after_s = known_after_s
         self._log: BucketLog | None = None
         self._lost = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,9 +89,16 @@ class OwnWriter:
             self._loop.call_soon_threadsafe(self._lost.set)
 
     async def start(self) -> None:
-        """Let the others know. Raises: UnavailableError."""
+        """Let the others know, before the first span is taken. Raises: UnavailableError."""
         self._loop = asyncio.get_running_loop()
         await self._pool.run(self._open)
+        if self._expects_others or self._has_others():
+            # from then on no query relies on an index that does not know of this writer
+            await self._clock.sleep(self._known_after_s)
+
+    def _has_others(self) -> bool:
+        writers = self._index.current().writers.values()
+        return any(writer.instance != self.writer.instance for writer in writers)
 
     def _open(self) -> None:
         change = self._index.new_change(writers=WriterChange(open=(self.writer,)))
