@@ -85,6 +85,8 @@ class Node:
         self.own = OwnWriter(
             *(self.writer, self.follower, index, clock),
             holds_spans=lambda: self.ingester.holds_spans,
+            expects_others=False,
+            known_after_s=0.0,
         )
         wal = WalSettings(
             store="bucket",

@@ -24,8 +24,6 @@ class BucketWalSettings:
     answer_wait_s: float = 10.0
     """How long a sender waits while the bucket does not answer; then it is asked to retry, and
     others are refused at once until the bucket answers again."""
-    heartbeat_s: float = 10.0
-    """How often a process without ``members`` tells the others by an object that it lives."""
     orphan_bytes_max: int = 1024 * MIB
     """Wire bytes that queries keep decoded of logs whose process is gone, until a peer has written
     them as blocks; a query that needs more is refused."""

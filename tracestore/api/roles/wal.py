@@ -10,6 +10,7 @@ from tracestore.api.roles.ground import Ground
 from tracestore.errors import SettingsError
 from tracestore.model.ids import TenantId, WriterId
 from tracestore.services.ingester.adoption import Adopter
+from tracestore.services.ingester.left_logs import LeftLogs
 from tracestore.services.ingester.own_writer import OwnWriter, new_writer_id, writer_id_on_disk
 from tracestore.services.ingester.service import Durables, Ingester
 from tracestore.services.ingester.tenant import Log, Quarantine
@@ -146,4 +147,5 @@ class WalPart:
             adopt_after_s=ground.settings.ingester.wal.adopt_after_s,
             metrics=self._instruments,
         )
-        return [self._adopter]
+        left = LeftLogs(ground.store, ground.follower, ground.pools.index, ground.clock)
+        return [self._adopter, left]

@@ -10,7 +10,6 @@
     overrides/<tenant>/overrides.json         what a tenant has set for itself
     wal/<writer id>/<20-digit number>.wal     a group commit of a log in the bucket, or its end
     wal-quarantine/<writer id>/<number>-<offset>.bin  bytes of a log that nobody could read
-    writers/<writer id>.json                  heartbeat of a process that has no members to ask
 """
 
 from __future__ import annotations
@@ -124,11 +123,6 @@ def parse_wal_key(key: str) -> tuple[WriterId, int] | None:
 def wal_quarantine_key(writer: WriterId, number: int, offset: int) -> str:
     """Return where the bytes of a log that could not be read are kept."""
     return f"wal-quarantine/{writer}/{number:020d}-{offset}.bin"
-
-
-def heartbeat_key(writer: WriterId) -> str:
-    """Return the key of the sign of life of a writer."""
-    return f"writers/{writer}.json"
 
 
 def is_immutable(key: str) -> bool:

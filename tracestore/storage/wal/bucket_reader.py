@@ -55,31 +55,31 @@ def list_numbers(store: ObjectStore, writer: WriterId) -> list[int]:
     return sorted(each[1] for each in found if each is not None)
 
 
-def first_free(numbers: Collection[int], *, held_last: int) -> tuple[int, int]:
+def first_free(numbers: Collection[int], *, held_last: int) -> int:
     """Find where a log ends, from what is listed of it.
 
     Args:
         held_last: the highest number that a committed block names.
 
-    Returns: the first number that was surely not acknowledged when the list was made, or is the
-        tombstone; and the number up to which that is certain without a look at the objects.
+    Returns: the first number that was not acknowledged when the list was made.
     """
     sure = max(held_last, max(numbers, default=0) - PUTS_IN_FLIGHT_MAX)
     present = frozenset(numbers)
     free = sure + 1
     while free in present:
         free += 1
-    return free, sure
+    return free
 
 
 def look_at_log(store: ObjectStore, writer: WriterId, *, held_last: int) -> LogExtent:
     """Find what a log holds now, and whether it is sealed. Raises: UnavailableError."""
     numbers = list_numbers(store, writer)
-    free, sure = first_free(numbers, held_last=held_last)
-    for number in range(sure + 1, free):
-        if _is_sealed_at(store, writer, number):
+    last = max(numbers, default=0)
+    for number in numbers:
+        # a tombstone is among the last few, whatever was deleted before it
+        if number > last - PUTS_IN_FLIGHT_MAX and _is_sealed_at(store, writer, number):
             return _extent(numbers, number, is_sealed=True)
-    return _extent(numbers, free, is_sealed=False)
+    return _extent(numbers, first_free(numbers, held_last=held_last), is_sealed=False)
 
 
 def seal_log(

@@ -153,7 +153,7 @@ def test_nothing_is_acknowledged_before_what_came_before_it() -> None:
         assert not first.done()
         assert not second.done()
         # whoever seals the log now finds none of both
-        assert first_free(list_numbers(store.inner, WRITER), held_last=0)[0] == 1
+        assert first_free(list_numbers(store.inner, WRITER), held_last=0) == 1
         blocked.set()
         assert first.result(10).segment < second.result(10).segment
 
@@ -306,7 +306,7 @@ def test_a_seal_lands_in_the_hole_that_a_put_under_way_has_left() -> None:
     ],
 )
 def test_where_a_log_ends(numbers: list[int], held_last: int, expected: int) -> None:
-    assert first_free(numbers, held_last=held_last)[0] == expected
+    assert first_free(numbers, held_last=held_last) == expected
 
 
 def test_damage_is_kept_aside_and_the_rest_is_read() -> None:
