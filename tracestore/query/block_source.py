@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -94,6 +94,28 @@ class BlockSource:
 
     def filters(self, stats: QueryStats) -> BlockFilters | None:
         return self._reader.filters(stats)
+
+    def prefetch(
+        self,
+        *,
+        filters: bool,
+        footers: Iterable[Table],
+        columns: Mapping[Table, Sequence[str]],
+        chunk_columns: Mapping[Table, Sequence[str]],
+        chunk: int,
+    ) -> None:
+        """Read into the cache what will be asked for; what the block has not is left out."""
+        stats = QueryStats()
+        if filters:
+            self._reader.filters(stats)
+        for table in footers:
+            self._reader.footer(table)
+        for wanted, of_chunk in ((columns, False), (chunk_columns, True)):
+            for table, names in wanted.items():
+                footer = self._reader.footer(table)
+                there = [name for name in sorted(names) if name in footer.leaves]
+                if there and (not of_chunk or chunk < footer.row_groups):
+                    self._reader.arrays(table, there, chunk if of_chunk else None, stats)
 
     def find_trace(self, trace_id: bytes, stats: QueryStats) -> SpanTables | None:
         return find_trace(self._reader, trace_id, stats)

@@ -35,17 +35,18 @@ def find_trace(
     """
     assert len(trace_id) == 16
     stats = QueryStats()
-    fragments = []
-    for source in sorted(sources, key=lambda source: source.id):
+    found = []
+    for source in sources:
         control.check()
         filters = source.filters(stats)
         if filters is not None and not filters.may_contain_trace(trace_id):
             continue
         fragment = source.find_trace(trace_id, stats)
         if fragment is not None:
-            fragments.append(fragment)
-    if not fragments:
+            found.append((source.id, fragment))
+    if not found:
         return None
+    fragments = [fragment for _, fragment in sorted(found, key=lambda each: each[0])]
     whole = fragments[0] if len(fragments) == 1 else merge(fragments)
     return TraceFound(
         tables=whole,

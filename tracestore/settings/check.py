@@ -49,6 +49,7 @@ _MAY_BE_ZERO = frozenset(
         "ingester.wal.adopt_after_s",
         "storage.cache_bytes",
         "storage.disk_cache.bytes_max",
+        "storage.read_ahead_blocks",
         "storage.s3.read_gap_bytes",
         "storage.s3.retry_min_s",
         "query.max_duration_s",

@@ -269,6 +269,8 @@ class StorageSettings:
     write-ahead log."""
     s3: S3Settings = field(default_factory=S3Settings)
     disk_cache: DiskCacheSettings = field(default_factory=DiskCacheSettings)
+    read_ahead_blocks: int = 16
+    """Blocks in a bucket that all queries together read before they ask for them; 0: none."""
     block: BlockSettings = field(default_factory=BlockSettings)
     blocklist_poll_s: float = 0.5
     """How often the index is followed; one small request each time. A commit of another process is

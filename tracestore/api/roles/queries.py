@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tracestore.api.metrics import MetricsRoutes
 from tracestore.api.openapi import add_openapi
 from tracestore.api.roles.ground import Ground
+from tracestore.api.roles.store import make_reading
 from tracestore.api.search import SearchRoutes
 from tracestore.api.stream_methods import add_calls
 from tracestore.api.tags import TagRoutes
@@ -59,6 +60,7 @@ class QueryRole:
             live=live,
             blocks=ground.follower.current,
             open_block=open_block,
+            reading=make_reading(ground.settings.storage),
             pool=ground.pools.query,
             metrics=ground.metrics,
             clock=ground.clock,

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from tracestore.clock import Clock
 from tracestore.errors import SettingsError
+from tracestore.query.block_source import BlockSource
+from tracestore.query.read_ahead import ReadAhead
+from tracestore.query.source import SpanSource
 from tracestore.services.instruments import StoreInstruments
 from tracestore.settings.tree import StorageSettings
 from tracestore.storage.objects.interface import ObjectStore
@@ -30,6 +36,30 @@ def open_store(settings: StorageSettings, metrics: Metrics, clock: Clock) -> Obj
     if settings.backend == "s3":
         return _open_bucket(settings, metrics, clock)
     return MeasuredObjectStore(LocalObjectStore(settings.path), instruments, clock)
+
+
+def make_reading(
+    settings: StorageSettings,
+) -> Callable[[Sequence[SpanSource]], AbstractContextManager[Sequence[SpanSource]]]:
+    """Make what blocks pass through before a query has them; those in a bucket are read ahead."""
+    blocks_max = settings.read_ahead_blocks
+    if settings.backend == "local" or blocks_max == 0:
+        return nullcontext
+    executor = ThreadPoolExecutor(blocks_max, "read-ahead")
+
+    @contextmanager
+    def reading(blocks: Sequence[SpanSource]) -> Iterator[Sequence[SpanSource]]:
+        ahead = ReadAhead(
+            [block for block in blocks if isinstance(block, BlockSource)],
+            executor,
+            blocks_max=blocks_max,
+        )
+        try:
+            yield ahead.sources
+        finally:
+            ahead.close()
+
+    return reading
 
 
 def _open_bucket(settings: StorageSettings, metrics: Metrics, clock: Clock) -> ObjectStore:

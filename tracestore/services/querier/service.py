@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -61,6 +61,10 @@ class Querier:
     is_ready: Callable[[], bool]
     """False until the index is read and the log replayed: an answer would leave something out."""
 
+    reading: Callable[[Sequence[SpanSource]], AbstractContextManager[Sequence[SpanSource]]] = (
+        nullcontext
+    )
+    """Enters the blocks of a query: what the query is given instead of them while it runs."""
     limits: Callable[[TenantId], TenantLimits] = lambda _: TenantLimits()
     """Of a tenant, as they are now."""
     turns: Turns | None = None
@@ -188,4 +192,5 @@ class Querier:
         snapshots = self.snapshots or LocalSnapshots(self.live, self.blocks)
         with snapshots.take(tenants) as taken:
             metas = merge_newest_first(taken.blocks.blocks(tenant) for tenant in tenants)
-            yield [*taken.live, *(self.open_block(meta) for meta in metas)]
+            with self.reading([self.open_block(meta) for meta in metas]) as blocks:
+                yield [*taken.live, *blocks]

@@ -15,8 +15,8 @@ from tracestore.errors import CorruptionError
 from tracestore.storage.block.encodings import leaf_paths
 
 _MAGIC = b"PAR1"
-_TAIL_BYTES = 64 * 1024
-"""Read at first: nearly always the whole footer."""
+TAIL_BYTES = 64 * 1024
+"""Read at first: nearly always the whole footer, and all there is of a small table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ def read_tail(file: pa.NativeFile, key: str) -> bytes:
     Raises: CorruptionError if there is none.
     """
     size = file.size()
-    near = min(size, _TAIL_BYTES)
+    near = min(size, TAIL_BYTES)
     file.seek(size - near)
     tail: bytes = file.read(near)
     if len(tail) < 12 or tail[-4:] != _MAGIC:

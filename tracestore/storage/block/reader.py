@@ -21,8 +21,8 @@ from tracestore.model.results import QueryStats
 from tracestore.model.tables import FIXED_SCHEMA, Table
 from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.block.dictionaries import one_array
-from tracestore.storage.block.footer import TableFooter, read_footer
-from tracestore.storage.block.object_file import open_object
+from tracestore.storage.block.footer import TAIL_BYTES, TableFooter, read_footer
+from tracestore.storage.block.object_file import open_object, read_end
 from tracestore.storage.block.writer import ALIGNED, FILTERS_NAME, table_name
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.layout import block_key
@@ -57,7 +57,8 @@ class BlockReader:
         if cached is not None:
             return cached
         name = table_name(table)
-        with self._open(table) as file:
+        tail = self._tail(table)
+        with self._open(table, tail=tail) as file:
             checksum = self.meta.checksums.get(name)
             footer = read_footer(file, self._key(name), FIXED_SCHEMA[table], checksum)
         self._check_rows(table, footer)
@@ -156,7 +157,9 @@ class BlockReader:
     def _read(self, table: Table, names: list[str], row_group: int) -> dict[str, _Column]:
         footer = self.footer(table)
         leaves = [leaf for name in names for leaf in footer.leaves[name]]
-        with self._open(table, footer.ranges(row_group, leaves)) as file:
+        ranges = footer.ranges(row_group, leaves)
+        tail: bytes | None = self._cache.get((self._cached_as, table, "tail"))
+        with self._open(table, ranges, tail) as file:
             try:
                 parquet = pq.ParquetFile(
                     file,
@@ -197,10 +200,21 @@ class BlockReader:
                     f"{footer.row_groups} row groups instead of {groups}", key=footer.key
                 )
 
-    def _open(self, table: Table, ranges: Sequence[tuple[int, int]] = ()) -> pa.NativeFile:
+    def _tail(self, table: Table) -> bytes | None:
+        """Read the end of a table in a bucket; one that is a small table's whole is kept."""
         name = table_name(table)
         size = self.meta.object_bytes.get(name, 0)
-        return open_object(self._store, self._key(name), size, ranges)
+        tail = read_end(self._store, self._key(name), size, TAIL_BYTES)
+        if tail is not None and len(tail) == size:
+            self._cache.put((self._cached_as, table, "tail"), tail, len(tail))
+        return tail
+
+    def _open(
+        self, table: Table, ranges: Sequence[tuple[int, int]] = (), tail: bytes | None = None
+    ) -> pa.NativeFile:
+        name = table_name(table)
+        size = self.meta.object_bytes.get(name, 0)
+        return open_object(self._store, self._key(name), size, ranges, tail)
 
     def _key(self, name: str) -> str:
         return block_key(self.meta.tenant, self.meta.id, name)
