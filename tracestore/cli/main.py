@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from tracestore.cli.config import run_config
 from tracestore.cli.demo import run_demo
 from tracestore.cli.failure import describe
+from tracestore.cli.index import run_index
 from tracestore.cli.query import run_query
 from tracestore.cli.running import FORCED_EXIT_CODE
 from tracestore.cli.serve import run_serve
@@ -26,6 +27,7 @@ usage: tracestore [command] [flags]
   tags     list attributes, or the values of one
   demo     serve, with the traffic of a simulated shop
   config   print the effective settings, each with its origin
+  index    check the index of the blocks, or make it anew from them
 
   --help, --version
 
@@ -39,6 +41,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "tags": run_tags,
     "demo": run_demo,
     "config": run_config,
+    "index": run_index,
 }
 
 

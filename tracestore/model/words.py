@@ -41,6 +41,19 @@ def counted(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
+def bytes_words(size: int) -> str:
+    """Write a size with three digits: ``512 B``, ``4.57 KiB``, ``120 MiB``."""
+    if size < 1024:
+        return f"{size} B"
+    value = float(size)
+    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        value /= 1024
+        if value < 999.5 or unit == "PiB":
+            break
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {unit}"
+
+
 def printable(text: str) -> str:
     """Escape what is no sign of writing: a span's name must not steer the terminal."""
     if text.isprintable():

@@ -1,31 +1,30 @@
 """Recreating the index from the ``meta.json`` objects of the blocks, if the log is lost or damaged.
 
-What can still be read of the old log is used for one thing: blocks that it removed stay removed,
-even where their objects are not deleted yet.
+What can still be read of the old log is used for what metas do not say: blocks that it removed stay
+removed, even where their objects are not deleted yet; writers that are open stay open; and if the
+log is whole, what a compaction has written and not committed is left out.
 """
 
 from __future__ import annotations
 
-import json
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from tracestore.clock import Clock
 from tracestore.errors import ConflictError, CorruptionError, NotFoundError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import new_block_id
-from tracestore.storage.index.blocklist import FORMAT_VERSION, BlockList, BlockRef, Commit, ref_of
-from tracestore.storage.index.writers import NO_WRITERS, WriterChange, Writers
+from tracestore.storage.index.blocklist import BlockList, BlockRef, Commit, ref_of
+from tracestore.storage.index.objects import Pointer
+from tracestore.storage.index.old_log import OldLog, read_old_log
+from tracestore.storage.index.writers import WriterChange
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.layout import (
     BLOCKS_PREFIX,
-    CHECKPOINTS_PREFIX,
-    INDEX_PREFIX,
     LATEST_KEY,
     checkpoint_key,
     commit_key,
-    parse_checkpoint_key,
-    parse_commit_key,
     parse_meta_key,
 )
 
@@ -41,8 +40,39 @@ class RebuildReport:
     blocks: int
     removed: int
     """Blocks left out because the old log says that they were removed."""
+    was_whole: bool
+    """Whether nothing of the old log was missing."""
+    uncommitted: tuple[BlockRef, ...]
+    """Blocks left out because they were written and never committed; their spans are elsewhere."""
+    lost: tuple[BlockRef, ...]
+    """Blocks of the old list without a readable ``meta.json``."""
+    writers: int
+    """Writers that are open."""
     unreadable: tuple[str, ...]
     """Keys of metas and index objects that could not be read."""
+
+    @property
+    def unreadable_blocks(self) -> tuple[str, ...]:
+        """Those of metas: their blocks are left out."""
+        return tuple(key for key in self.unreadable if key.startswith(BLOCKS_PREFIX))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the new log begins with."""
+
+    add: tuple[BlockMeta, ...]
+    remove: tuple[BlockRef, ...]
+    uncommitted: tuple[BlockRef, ...]
+    lost: tuple[BlockRef, ...]
+
+
+@dataclass(slots=True)
+class _Metas:
+    """What lies below ``blocks/``."""
+
+    found: list[BlockMeta] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
 
 def rebuild(store: ObjectStore, clock: Clock, rng: random.Random, *, writer: str) -> RebuildReport:
@@ -53,38 +83,81 @@ def rebuild(store: ObjectStore, clock: Clock, rng: random.Random, *, writer: str
     Raises: UnavailableError, ConflictError if others commit faster than this can.
     Cost: reads every ``meta.json`` and every object of the index.
     """
-    unreadable: list[str] = []
-    metas = _read_metas(store, unreadable)
     for _ in range(ATTEMPTS_MAX):
-        last, removed, writers = _read_old_log(store, unreadable)
-        gone = tuple(ref for ref in map(ref_of, metas) if ref in removed)
+        # The log comes first: what is committed after this look takes the number that is tried
+        # below, and what was committed before it has its meta.
+        old = read_old_log(store)
+        metas = _read_metas(store)
+        plan = _plan(old, metas.found)
+        writers = old.writers()
         commit = Commit(
-            sequence=last + 1,
+            sequence=old.last + 1,
             id=new_block_id(clock.now_ns(), rng),
             time_ns=clock.now_ns(),
             writer=writer,
-            add=tuple(metas),
-            remove=gone,
+            add=plan.add,
+            remove=plan.remove,
             reset=True,
             writers=WriterChange(open=tuple(writers.values())),
         )
         try:
             store.put_if_absent(commit_key(commit.sequence), commit.to_json())
         except ConflictError:
-            metas = _read_metas(store, unreadable)
             continue
-        _publish(store, BlockList().apply(commit), clock.now_ns())
+        _publish(store, BlockList().apply(commit), old, clock.now_ns())
         return RebuildReport(
             sequence=commit.sequence,
-            blocks=len(metas) - len(gone),
-            removed=len(gone),
-            unreadable=tuple(sorted(set(unreadable))),
+            blocks=len(plan.add) - len(plan.remove),
+            removed=len(plan.remove),
+            was_whole=old.folded is not None,
+            uncommitted=plan.uncommitted,
+            lost=plan.lost,
+            writers=len(writers),
+            unreadable=tuple(sorted([*old.unreadable, *metas.unreadable])),
         )
     raise ConflictError(f"index rebuild lost {ATTEMPTS_MAX} races: stop the writers and retry")
 
 
-def _read_metas(store: ObjectStore, unreadable: list[str]) -> list[BlockMeta]:
-    metas = []
+def _plan(old: OldLog, metas: Sequence[BlockMeta]) -> _Plan:
+    """Decide what the new list is."""
+    gone = old.removed_refs()
+    remembered = {ref_of(removed.meta): removed.meta for removed in old.removed_blocks()}
+    found = {ref_of(meta): meta for meta in metas}
+    folded = old.folded
+    uncommitted: set[BlockRef] = set()
+    lost: list[BlockRef] = []
+    if folded is not None:
+        listed = {ref_of(meta) for blocks in folded.tenants.values() for meta in blocks}
+        lost = sorted(listed - found.keys(), key=_order)
+        uncommitted = {
+            ref
+            for ref, meta in found.items()
+            if ref not in listed | gone
+            and meta.created_ns < old.time_ns  # else the end of the log may be lost
+            and _is_elsewhere(folded, meta)
+        }
+    # what the log remembers as removed is remembered on: its objects still have to be deleted
+    blocks = remembered | {ref: meta for ref, meta in found.items() if ref not in uncommitted}
+    return _Plan(
+        add=tuple(blocks.values()),
+        remove=tuple(sorted(blocks.keys() & (gone | remembered.keys()), key=_order)),
+        uncommitted=tuple(sorted(uncommitted, key=_order)),
+        lost=tuple(lost),
+    )
+
+
+def _is_elsewhere(folded: BlockList, meta: BlockMeta) -> bool:
+    """Tell whether a block that a whole log does not know holds what others hold too.
+
+    Inputs of a compaction leave the list when its output enters it. Spans of a log segment are in
+    the block that was committed for it.
+    """
+    held = folded.wal_segments(meta.tenant)
+    return meta.level > 0 or bool(meta.wal_segments and held.issuperset(meta.wal_segments))
+
+
+def _read_metas(store: ObjectStore) -> _Metas:
+    metas = _Metas()
     for info in store.list(BLOCKS_PREFIX):
         if parse_meta_key(info.key) is None:
             continue
@@ -93,48 +166,21 @@ def _read_metas(store: ObjectStore, unreadable: list[str]) -> list[BlockMeta]:
         except NotFoundError:
             continue
         except CorruptionError:
-            unreadable.append(info.key)
+            metas.unreadable.append(info.key)
             continue
         if (meta.tenant, meta.id) == parse_meta_key(info.key):
-            metas.append(meta)
+            metas.found.append(meta)
         else:
-            unreadable.append(info.key)
+            metas.unreadable.append(info.key)
     return metas
 
 
-def _read_old_log(store: ObjectStore, unreadable: list[str]) -> tuple[int, set[BlockRef], Writers]:
-    """Return the highest number in use, the blocks that the log removed, and its open writers."""
-    last = 0
-    removed: set[BlockRef] = set()
-    at_checkpoint: dict[int, Writers] = {}
-    commits: list[Commit] = []
-    for info in store.list(INDEX_PREFIX):
-        sequence = parse_commit_key(info.key) or parse_checkpoint_key(info.key)
-        if sequence is None:
-            continue
-        last = max(last, sequence)
-        try:
-            content = store.get(info.key)
-            if info.key.startswith(CHECKPOINTS_PREFIX):
-                folded = BlockList.from_json(content, key=info.key)
-                removed.update(folded.removed)
-                at_checkpoint[folded.sequence] = folded.writers
-            else:
-                commit = Commit.from_json(content, key=info.key)
-                removed.update(commit.remove)
-                commits.append(commit)
-        except (NotFoundError, CorruptionError):
-            unreadable.append(info.key)
-    newest = max(at_checkpoint, default=0)
-    writers = at_checkpoint.get(newest, NO_WRITERS)
-    for commit in sorted(commits, key=lambda commit: commit.sequence):
-        if commit.sequence > newest:
-            writers = commit.writers.apply(NO_WRITERS if commit.reset else writers)
-    return last, removed, writers
-
-
-def _publish(store: ObjectStore, blocks: BlockList, now_ns: int) -> None:
+def _publish(store: ObjectStore, blocks: BlockList, old: OldLog, now_ns: int) -> None:
     """Write the checkpoint and point at it, over a pointer that may be damaged."""
     store.put(checkpoint_key(blocks.sequence), blocks.to_json(time_ns=now_ns))
-    pointer = {"checkpoint": blocks.sequence, "format_version": FORMAT_VERSION}
-    store.put(LATEST_KEY, json.dumps(pointer, sort_keys=True).encode())
+    pointer = Pointer(checkpoint=blocks.sequence, earlier=tuple(sorted(old.checkpoints)))
+    store.put(LATEST_KEY, pointer.to_json())
+
+
+def _order(ref: BlockRef) -> tuple[str, str]:
+    return ref.tenant, ref.id
