@@ -351,7 +351,7 @@ class Chaos:
         answer = httpx.get(url, params=params, timeout=REPLY_TIMEOUT_S)
         if answer.status_code in (503, 504):
             return None
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == 200, f"{answer.status_code} {answer.text}"
         return int(sum(series.get("value", 0) for series in answer.json().get("series", [])))
 
     # --- the end ------------------------------------------------------------------------------
@@ -389,7 +389,7 @@ class Chaos:
     def _search(self, client: httpx.Client, node: Server) -> set[bytes]:
         params = {"q": "{ }", "limit": str(len(self.ledger.sent) + 1), "spss": "1"}
         answer = client.get(f"{node.api_url}/api/search", params=params)
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == 200, f"{answer.status_code} {answer.text}"
         ids = [bytes.fromhex(t["traceID"].zfill(32)) for t in answer.json()["traces"]]
         assert len(ids) == len(set(ids))
         return set(ids)

@@ -23,7 +23,7 @@ from tracestore.storage.objects.keys import check_key, check_prefix, is_key
 from tracestore.storage.objects.s3_attempts import Attempts, Request, TruncatedError
 from tracestore.storage.objects.s3_failures import Failure
 from tracestore.storage.objects.s3_order import in_byte_order, start_before
-from tracestore.storage.objects.s3_upload import Upload
+from tracestore.storage.objects.s3_upload import Upload, content_md5
 
 WRITE_ID: Final = "tracestore-write"
 """Metadata of conditional writes."""
@@ -196,7 +196,9 @@ class S3ObjectStore:
 
     def _send(self, operation: str, key: str, body: bytes, condition: dict[str, str]) -> str:
         mark = str(uuid.uuid4())
+        # a server that is sent half a body must not take it for the whole: SeaweedFS does otherwise
         arguments = self._at(key) | self._marks(mark, condition) | condition
+        arguments["ContentMD5"] = content_md5(body)
         answer: str = self._attempts.run(
             self._request(operation, key, len(body)),
             lambda: _etag(self._client.put_object(Body=body, **arguments)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +19,11 @@ log = logging.getLogger(__name__)
 
 PARTS_MAX = 10_000
 """What S3 allows."""
+
+
+def content_md5(body: bytes | memoryview) -> str:
+    """Make the header by which a store knows that a body came whole."""
+    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +73,9 @@ class Upload:
             what = f"put part {number + 1} of {self.what}"
             answer = self.attempts.run(
                 Request(operation="put_part", what=what, sent_bytes=len(body)),
-                lambda: self.client.upload_part(**upload, PartNumber=number + 1, Body=body),
+                lambda: self.client.upload_part(
+                    **upload, PartNumber=number + 1, Body=body, ContentMD5=content_md5(body)
+                ),
             )
             return {"PartNumber": number + 1, "ETag": answer["ETag"]}
 
