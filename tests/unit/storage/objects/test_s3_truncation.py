@@ -14,7 +14,7 @@ from tracestore.storage.objects.s3 import S3ObjectStore
 
 
 def break_off(upstream: str, listener: socket.socket) -> None:
-    """Hand on the head of each request, and nothing of its body."""
+    """Hand on the head of each PUT and nothing of its body; other requests as they are."""
     host, _, port = upstream.rpartition(":")
     while True:
         try:
@@ -26,13 +26,17 @@ def break_off(upstream: str, listener: socket.socket) -> None:
             while b"\r\n\r\n" not in head and (data := client.recv(1 << 16)):
                 head += data
             head = head[: head.index(b"\r\n\r\n") + 4]
-            server.sendall(b"".join(_without_expectation(head)))
+            server.sendall(_for_one_answer(head))
+            if not head.startswith(b"PUT "):
+                while data := server.recv(1 << 16):
+                    client.sendall(data)
 
 
-def _without_expectation(head: bytes) -> list[bytes]:
-    lines = head.split(b"\r\n")
-    kept = [line for line in lines if not line.lower().startswith(b"expect:")]
-    return [b"\r\n".join(kept)]
+def _for_one_answer(head: bytes) -> bytes:
+    """Have the server begin at once, and close the connection behind its answer."""
+    dropped = (b"expect:", b"connection:")
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(dropped)]
+    return b"\r\n".join([lines[0], b"Connection: close", *lines[1:]])
 
 
 @pytest.mark.parametrize("conditional", [True, False])
