@@ -63,6 +63,8 @@ _UNREACHABLE = frozenset(
 Metadata = Mapping[str, str]
 """The texts among the metadata of a call, by key."""
 Unary = Callable[[bytes, Metadata], Awaitable[bytes]]
+Send = Callable[[bytes], Awaitable[None]]
+Sending = Callable[[bytes, Metadata, Send], Awaitable[None]]
 Stream = Callable[[bytes, Metadata], AsyncIterator[bytes]]
 
 
@@ -82,6 +84,12 @@ class RpcHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
         """Serve methods that answer in parts."""
         for name, method in methods.items():
             handler = grpc.unary_stream_rpc_method_handler(_guarded_stream(method))
+            self._handlers[f"/{service}/{name}"] = handler
+
+    def add_sending(self, service: str, methods: Mapping[str, Sending]) -> None:
+        """Serve methods that send what they have to say; cancelled if the caller goes away."""
+        for name, method in methods.items():
+            handler = grpc.unary_stream_rpc_method_handler(_guarded_sending(method))
             self._handlers[f"/{service}/{name}"] = handler
 
     def service(self, handler_call_details: Any) -> Any:
@@ -113,6 +121,16 @@ def _guarded_stream(method: Stream) -> Callable[[bytes, Any], AsyncIterator[byte
     return call
 
 
+def _guarded_sending(method: Sending) -> Callable[[bytes, Any], Awaitable[None]]:
+    async def call(request: bytes, context: Any) -> None:
+        try:
+            await method(request, _texts(context), context.write)
+        except Exception as error:  # noqa: BLE001 - the rim: each error becomes a status
+            await _abort(context, error)
+
+    return call
+
+
 async def _abort(context: Any, error: Exception) -> bytes:
     code, message, trailers = refusal_of(error)
     await context.abort(code, message, trailers)
@@ -129,19 +147,25 @@ def refusal_of(error: Exception) -> tuple[grpc.StatusCode, str, tuple[tuple[str,
     if not isinstance(error, TracestoreError):
         log.error("call of another process failed", exc_info=error)
         return _STATUS.INTERNAL, "internal error, see the log of the server", ()
-    known = next(
-        cls
-        for cls in (*type(error).__mro__, TracestoreError)
-        if cls in _CODES or cls is TracestoreError
-    )
-    content = {"class": known.__name__, "message": str(error)[:MESSAGE_BYTES_MAX]}
-    for name in ("retry_after_s", "limit", "reason", "offset", "key"):
-        if (value := getattr(error, name, None)) is not None:
-            content[name] = value
     message = str(error)[
         : MESSAGE_BYTES_MAX // 4
     ]  # percent-encoded it is up to three times as long
-    return _CODES.get(known, _STATUS.UNKNOWN), message, ((ERROR_KEY, json.dumps(content).encode()),)
+    code = _CODES.get(_known_class(error), _STATUS.UNKNOWN)
+    return code, message, ((ERROR_KEY, write_error(error)),)
+
+
+def write_error(error: TracestoreError) -> bytes:
+    """Write the class of an error and what belongs to it, for ``read_error`` of another process."""
+    content = {"class": _known_class(error).__name__, "message": str(error)[:MESSAGE_BYTES_MAX]}
+    for name in ("retry_after_s", "limit", "reason", "offset", "key"):
+        if (value := getattr(error, name, None)) is not None:
+            content[name] = value
+    return json.dumps(content).encode()
+
+
+def _known_class(error: TracestoreError) -> type[TracestoreError]:
+    """Find the class that others know it by."""
+    return next((cls for cls in type(error).__mro__ if cls in _CODES), TracestoreError)
 
 
 def error_of_call(error: Any, peer: str) -> TracestoreError:
@@ -153,7 +177,7 @@ def error_of_call(error: Any, peer: str) -> TracestoreError:
     """
     for key, value in error.trailing_metadata() or ():
         if key == ERROR_KEY:
-            return _rebuilt(json.loads(value))
+            return read_error(value)
     code, details = error.code(), error.details()
     if code in _UNREACHABLE:
         return UnreachableError(f"{peer} does not answer: {details}")
@@ -162,7 +186,9 @@ def error_of_call(error: Any, peer: str) -> TracestoreError:
     return UnavailableError(f"{peer}: {details}")
 
 
-def _rebuilt(content: dict[str, Any]) -> TracestoreError:
+def read_error(written: bytes) -> TracestoreError:
+    """Make the error again that ``write_error`` wrote."""
+    content: dict[str, Any] = json.loads(written)
     message: str = content["message"]
     delay: float = content.get("retry_after_s", 1.0)
     match content["class"]:

@@ -20,7 +20,7 @@ from tracestore.services.lifecycle import Service, Supervisor
 from tracestore.services.live.snapshot import Snapshots
 from tracestore.services.querier.runner import HomeRunner
 from tracestore.services.querier.service import LiveTables, Querier
-from tracestore.services.querier.turns import Turns
+from tracestore.services.turns import Turns
 from tracestore.storage.block.cache import BlockCache
 
 

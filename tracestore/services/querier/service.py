@@ -23,7 +23,7 @@ from tracestore.query.source import SpanSource
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.live.snapshot import LocalSnapshots, Snapshots
 from tracestore.services.querier.limits import strictest
-from tracestore.services.querier.turns import Turns
+from tracestore.services.turns import Turns
 from tracestore.settings.limits import TenantLimits
 from tracestore.settings.tree import QuerySettings
 from tracestore.storage.index.blocklist import BlockList, merge_newest_first

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracestore.errors import LimitExceededError
-from tracestore.services.querier.turns import Turns
+from tracestore.services.turns import Turns
 
 
 class Run:

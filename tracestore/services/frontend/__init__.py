@@ -1,0 +1,1 @@
+"""Has queries answered by the queriers of the cluster."""
