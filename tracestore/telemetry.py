@@ -52,6 +52,7 @@ class Metrics:
         self._declare_wal()
         self._declare_live()
         self._declare_queries()
+        self._declare_jobs()
         self._declare_storage()
         self._declare_cluster()
         ProcessCollector(registry=self._registry)
@@ -270,6 +271,31 @@ class Metrics:
             "tempo_query_frontend_discarded_requests_total",
             "Queries refused because too many waited.",
             ("user",),
+        )
+
+    def _declare_jobs(self) -> None:
+        self.jobs_per_query = self._histogram(
+            "tempo_query_frontend_jobs_per_query",
+            "Jobs that queriers did for a query; 0 if it was answered where it was asked.",
+            ("op",),
+            (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+        )
+        self.job_retries = self._histogram(
+            "tempo_query_frontend_retries",
+            "Queriers that were asked for a job beyond the first.",
+            (),
+            (0, 1, 2, 3, 4, 5),
+        )
+        self.hedged_jobs = self._counter(
+            "tracestore_query_frontend_hedged_jobs_total",
+            "Jobs that took long and were given to another querier, too.",
+        )
+        self.job_seconds = self._histogram(
+            "tempo_querier_worker_request_executed_total",
+            "Time of a job of another process's query in this querier, waiting included. A "
+            "histogram, whatever its name says.",
+            (),
+            REQUEST_BUCKETS,
         )
 
     def _declare_storage(self) -> None:

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from tracestore.api.roles.cluster import ClusterPart
 from tracestore.api.roles.distributor import DistributorRole, make_appender
-from tracestore.api.roles.ground import Ground
+from tracestore.api.roles.ground import LOCAL_BACKEND, Ground
 from tracestore.api.roles.ingester import IngesterRole
-from tracestore.api.roles.queries import QueryRole
-from tracestore.api.roles.snapshots import NoLiveTables, make_snapshots
+from tracestore.api.roles.queries import QueryParts, QueryRole
+from tracestore.api.roles.snapshots import LiveReads, NoLiveTables
 from tracestore.api.roles.wal import wal_directory
 from tracestore.clock import Clock, SystemClock
 from tracestore.errors import SettingsError
@@ -37,6 +37,8 @@ ALL_TARGETS = frozenset({"all", "scalable-single-binary"})
 """Targets that are every role in one process; Tempo's users know the second."""
 RUN_APART = frozenset({Role.DISTRIBUTOR, Role.INGESTER, Role.QUERIER, Role.QUERY_FRONTEND})
 """Roles that are whole in a process of their own."""
+ON_A_BUCKET = frozenset({Role.QUERIER, Role.QUERY_FRONTEND})
+"""Roles that, apart, see nothing but what is in a bucket that all processes share."""
 DISTRIBUTOR_ONLY = frozenset({Role.DISTRIBUTOR})
 """The one role that needs neither object store nor index."""
 
@@ -127,12 +129,12 @@ class Process:
             self._distributor = DistributorRole(ground, appender, held)
         self._queries: QueryRole | None = None
         if roles & {Role.QUERIER, Role.QUERY_FRONTEND}:
-            self._queries = QueryRole(
-                ground,
-                NoLiveTables() if ingester is None else ingester,
-                lambda: cluster.has_started if ingester is None else ingester.is_ready,
-                make_snapshots(ground, self._ingester),
+            parts = QueryParts(
+                live=NoLiveTables() if ingester is None else ingester,
+                is_ready=lambda: cluster.has_started if ingester is None else ingester.is_ready,
+                reads=LiveReads(ground, self._ingester) if ground.is_shared else None,
             )
+            self._queries = QueryRole(ground, cluster, roles, parts)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Endpoints], None] | None) -> None:
         """Start, live until ``stop``, drain."""
@@ -170,7 +172,8 @@ class Process:
 
     def _lacking(self) -> str:
         """Say what the process needs of others and has not."""
-        return "" if self._distributor is None else self._distributor.lacking()
+        parts = [part for part in (self._distributor, self._queries) if part is not None]
+        return "; ".join(said for part in parts if (said := part.lacking()))
 
     def _endpoints(self) -> Endpoints:
         receivers = self._distributor
@@ -194,6 +197,11 @@ def _check_members(settings: Settings, roles: frozenset[Role]) -> None:
     """See that the roles can run apart, and know where to find others. Raises: SettingsError."""
     if len(roles) == 1 and not roles <= RUN_APART:
         raise SettingsError(f"target {settings.target} does not run apart yet; all has this role")
+    if roles <= ON_A_BUCKET and settings.storage.backend == LOCAL_BACKEND:
+        raise SettingsError(
+            f"target {settings.target} needs a bucket that all processes share: set "
+            "storage.trace.backend to s3"
+        )
     if roles != frozenset(Role) and not settings.members.configured:
         raise SettingsError(
             f"target {settings.target} needs to know the other processes: set members.dns or "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tracestore.settings.frontend_tree import FrontendSettings
 from tracestore.settings.index_tree import CommitSettings
 from tracestore.settings.limits import OverridesSettings
 from tracestore.settings.members_tree import LiveReadSettings, MembersSettings, PushSettings
@@ -299,6 +300,7 @@ class QuerySettings:
     """Bounds of queries."""
 
     live: LiveReadSettings = field(default_factory=LiveReadSettings)
+    frontend: FrontendSettings = field(default_factory=FrontendSettings)
     default_result_limit: int = 20
     """Traces returned if the request does not say."""
     max_result_limit: int = 262144

@@ -50,7 +50,7 @@ class IngesterRole:
             has_others=lambda: cluster.has_others(Role.DISTRIBUTOR),
         )
         ground.rpc.add(SERVICE, self._pushes.methods)
-        pins = LivePins(
+        self.pins = LivePins(
             ground.settings.query.live,
             self.ingester.sources,
             ground.pools.live,
@@ -60,8 +60,8 @@ class IngesterRole:
             writers=self._wal.writers,
             index_sequence=lambda: ground.follower.current().sequence,
         )
-        ground.rpc.add(LIVE_SERVICE, pins.methods)
-        ground.rpc.add_streams(LIVE_SERVICE, pins.streams)
+        ground.rpc.add(LIVE_SERVICE, self.pins.methods)
+        ground.rpc.add_streams(LIVE_SERVICE, self.pins.streams)
 
     def writers(self) -> Sequence[WriterId]:
         """Name the writers for whose logs the live tables here stand."""

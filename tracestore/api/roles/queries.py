@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tracestore.api.metrics import MetricsRoutes
 from tracestore.api.openapi import add_openapi
+from tracestore.api.roles.cluster import ClusterPart
 from tracestore.api.roles.ground import Ground
+from tracestore.api.roles.snapshots import LiveReads
 from tracestore.api.roles.store import make_reading
 from tracestore.api.search import SearchRoutes
 from tracestore.api.stream_methods import add_calls
@@ -16,69 +19,148 @@ from tracestore.api.traces import TraceRoutes
 from tracestore.errors import SettingsError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.query.block_source import BlockSource
+from tracestore.services.frontend.dispatch import SERVICE as JOBS_SERVICE
+from tracestore.services.frontend.dispatch import Dispatcher, GrpcCalls
+from tracestore.services.frontend.runner import AwayRunner
 from tracestore.services.lifecycle import Service, Supervisor
-from tracestore.services.live.snapshot import Snapshots
-from tracestore.services.querier.runner import HomeRunner
+from tracestore.services.members.member import Member, Role
+from tracestore.services.members.service import Members
+from tracestore.services.querier.jobs import JobSources, QueryJobs
+from tracestore.services.querier.runner import HomeRunner, QueryRunner
 from tracestore.services.querier.service import LiveTables, Querier
 from tracestore.services.turns import Turns
 from tracestore.storage.block.cache import BlockCache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryParts:
+    """What queries of a process look at."""
+
+    live: LiveTables
+    """The spans of this process that are in no block yet."""
+    is_ready: Callable[[], bool]
+    """False while an answer would leave something out."""
+    reads: LiveReads | None
+    """Of the other processes of a cluster; None: this process is alone."""
+
+
+class LivingQueriers:
+    """See ``Queriers``."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+
+    def living(self) -> Sequence[Member]:
+        """Get the queriers that are ready."""
+        return self._members.latest.taking(Role.QUERIER)
+
+    def suspect(self, member: Member, reason: str) -> None:
+        """Take one out that did not answer."""
+        self._members.suspect(member, reason)
 
 
 class QueryRole:
     """Makes the querier, and serves what is asked of it."""
 
     def __init__(
-        self,
-        ground: Ground,
-        live: LiveTables,
-        is_ready: Callable[[], bool],
-        snapshots: Snapshots | None,
+        self, ground: Ground, cluster: ClusterPart, roles: frozenset[Role], parts: QueryParts
     ) -> None:
         """Args:
-        live: the spans of this process that are in no block yet.
-        is_ready: false while an answer would leave something out.
-        snapshots: over all processes of a cluster; None: this process is alone.
+        roles: of the process.
         """
         self._ground = ground
-        self._snapshots = snapshots
+        self._cluster = cluster
+        self._roles = roles
+        self._parts = parts
         self._cache = cache = BlockCache(ground.settings.storage.cache_bytes)
         metrics = ground.metrics
         metrics.cache_bytes.labels("block").set_function(lambda: cache.bytes)
         metrics.cache_hits.labels("block").set_function(lambda: cache.hits)
         metrics.cache_misses.labels("block").set_function(lambda: cache.misses)
-        self.querier = self._make_querier(live, is_ready)
-
-    def _make_querier(self, live: LiveTables, is_ready: Callable[[], bool]) -> Querier:
-        ground, cache = self._ground, self._cache
         settings = ground.settings.query
+        self._turns = Turns(
+            settings.max_concurrent_queries,
+            waiting_max=settings.max_outstanding_queries,
+            refusal="job queue full",
+        )
+        self.querier = self._make_querier()
+        if parts.reads is not None and Role.QUERIER in roles:
+            ground.rpc.add_sending(JOBS_SERVICE, self._make_jobs(parts.reads).methods)
 
-        def open_block(meta: BlockMeta) -> BlockSource:
-            return BlockSource(ground.store, meta, cache)
+    def _open_block(self, meta: BlockMeta) -> BlockSource:
+        return BlockSource(self._ground.store, meta, self._cache)
 
+    def _make_querier(self) -> Querier:
+        ground, parts = self._ground, self._parts
         return Querier(
-            settings=settings,
-            live=live,
+            settings=ground.settings.query,
+            live=parts.live,
             blocks=ground.follower.current,
-            open_block=open_block,
+            open_block=self._open_block,
             reading=make_reading(ground.settings.storage),
             pool=ground.pools.query,
             metrics=ground.metrics,
             clock=ground.clock,
             tracing=ground.tracing,
-            is_ready=is_ready,
-            snapshots=self._snapshots,
+            is_ready=parts.is_ready,
+            snapshots=None if parts.reads is None else parts.reads.snapshots,
             limits=ground.overrides.limits,
             name_tenants=ground.labels.of,
+            turns=self._turns,
+        )
+
+    def _make_jobs(self, reads: LiveReads) -> QueryJobs:
+        ground = self._ground
+        return QueryJobs(
+            sources=JobSources(
+                open_block=self._open_block,
+                clients=reads.clients,
+                pins=reads.pins,
+                own_address=self._cluster.address,
+            ),
+            pool=ground.pools.query,
+            turns=self._turns,
+            cache=self._cache,
+            clock=ground.clock,
+            metrics=ground.metrics,
+            tracing=ground.tracing,
+            is_ready=self._parts.is_ready,
+        )
+
+    def _make_runner(self) -> QueryRunner:
+        """Make who answers: this process, if it is a querier, or those of the cluster."""
+        ground, reads = self._ground, self._parts.reads
+        if Role.QUERIER in self._roles or reads is None:
+            return HomeRunner(querier=self.querier, cache=self._cache)
+        settings = ground.settings.query
+        return AwayRunner(
+            querier=self.querier,
+            dispatcher=Dispatcher(
+                settings.frontend,
+                LivingQueriers(self._cluster.members),
+                GrpcCalls(self._cluster.peers),
+                ground.metrics,
+                ground.clock,
+            ),
             turns=Turns(
-                settings.max_concurrent_queries,
+                settings.frontend.concurrent_jobs,
                 waiting_max=settings.max_outstanding_queries,
                 refusal="job queue full",
             ),
+            pins=reads.pins,
+            own_address=self._cluster.address,
         )
+
+    def lacking(self) -> str:
+        """Say what the process needs of others and has not."""
+        if Role.QUERIER in self._roles or self._cluster.members.latest.taking(Role.QUERIER):
+            return ""
+        return "no querier answers"
 
     def services(self) -> list[Service]:
         """Make what runs; its routes are added."""
-        return [self._make_mcp()] if self._ground.settings.query.mcp_enabled else []
+        has_mcp = self._ground.settings.query.mcp_enabled and Role.QUERY_FRONTEND in self._roles
+        return [self._make_mcp()] if has_mcp else []
 
     def _make_mcp(self) -> Service:
         try:
@@ -93,9 +175,11 @@ class QueryRole:
         return server
 
     def add_routes(self, supervisor: Supervisor) -> None:
-        """Serve the query API, and its streams."""
+        """Serve the query API, and its streams, if the process is asked by clients."""
         ground = self._ground
-        runner = HomeRunner(querier=self.querier, cache=self._cache)
+        if Role.QUERY_FRONTEND not in self._roles:
+            return
+        runner = self._make_runner()
         routes, prefix, tenancy = ground.routes, ground.prefix, ground.tenancy
         TraceRoutes(runner=runner, tenancy=tenancy).add_to(routes, prefix)
         SearchRoutes(runner=runner, tenancy=tenancy).add_to(routes, prefix)

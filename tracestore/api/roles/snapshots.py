@@ -9,6 +9,7 @@ from tracestore.api.roles.ingester import IngesterRole
 from tracestore.model.ids import TenantId
 from tracestore.query.source import SpanSource
 from tracestore.services.live.orphans import BucketOrphans
+from tracestore.services.live.pins import SERVICE, LivePins
 from tracestore.services.live.remote import LiveClients
 from tracestore.services.live.snapshot import ClusterSnapshots
 from tracestore.storage.wal.metrics import NO_WAL_METRICS
@@ -26,12 +27,36 @@ class NoLiveTables:
         return False
 
 
-def make_snapshots(ground: Ground, ingester: IngesterRole | None) -> ClusterSnapshots | None:
-    """Make what takes snapshots of the cluster; None if the store is this process's alone."""
-    if not ground.is_shared:
-        return None
-    clients = LiveClients(ground.settings.query.live)
-    ground.held.callback(clients.close)
+class LiveReads:
+    """The live tables of other processes, and what others read of this one, for its queries."""
+
+    def __init__(self, ground: Ground, ingester: IngesterRole | None) -> None:
+        self.clients = LiveClients(ground.settings.query.live)
+        ground.held.callback(self.clients.close)
+        self.pins = _pins_alone(ground) if ingester is None else ingester.pins
+        self.snapshots = _make_snapshots(ground, ingester, self.clients)
+
+
+def _pins_alone(ground: Ground) -> LivePins:
+    """Make what holds sources of queries in a process that has no live tables."""
+    pins = LivePins(
+        ground.settings.query.live,
+        NoLiveTables().sources,
+        ground.pools.live,
+        ground.clock,
+        ground.rng,
+        is_ready=lambda: True,
+        writers=tuple,
+        index_sequence=lambda: ground.follower.current().sequence,
+    )
+    ground.rpc.add(SERVICE, pins.methods)
+    ground.rpc.add_streams(SERVICE, pins.streams)
+    return pins
+
+
+def _make_snapshots(
+    ground: Ground, ingester: IngesterRole | None, clients: LiveClients
+) -> ClusterSnapshots:
     return ClusterSnapshots(
         ground.settings.query.live,
         ground.follower,

@@ -110,15 +110,19 @@ class LivePins:
         writers = tuple(self._writers())
         sources = {source.id: source for tenant in tenants for source in self._sources(tenant)}
         sequence = self._index_sequence()
-        token = self._pin(sources) if sources else ""
+        token = self.pin(sources) if sources else ""
         return OpenedSnapshot(
             token=token,
             index_sequence=sequence,
             writers=writers,
-            sources=tuple(_head(source) for source in sources.values()),
+            sources=tuple(head_of(source) for source in sources.values()),
         ).encode()
 
-    def _pin(self, sources: Mapping[str, SpanSource]) -> str:
+    def pin(self, sources: Mapping[str, SpanSource]) -> str:
+        """Hold sources for a query, by their IDs; get the token under which they are read.
+
+        Raises: UnavailableError if too much is pinned.
+        """
         now_ns = self._clock.monotonic_ns()
         with self._lock:
             for token, pin in list(self._pins.items()):
@@ -134,9 +138,19 @@ class LivePins:
 
     async def release(self, request: bytes, _metadata: Metadata) -> bytes:
         """Let go of a snapshot: its token. Harmless if it is gone."""
-        with self._lock:
-            self._pins.pop(request.decode("ascii", "replace"), None)
+        self.let_go(request.decode("ascii", "replace"))
         return b""
+
+    def let_go(self, token: str) -> None:
+        """Hold what is under a token no longer."""
+        with self._lock:
+            self._pins.pop(token, None)
+
+    def find(self, token: str, source: str) -> SpanSource | None:
+        """Get what is held here; None if it is not, any more."""
+        with self._lock:
+            pin = self._pins.get(token)
+        return None if pin is None else pin.sources.get(source)
 
     async def read(self, request: bytes, _metadata: Metadata) -> AsyncIterator[bytes]:
         """Send columns of a source. Raises: UnreachableError if the snapshot is gone."""
@@ -164,14 +178,14 @@ class LivePins:
         return encode_tables(source.find_traces(request.trace_ids, QueryStats()))
 
     def _pinned(self, token: str, source: str) -> SpanSource:
-        with self._lock:
-            pin = self._pins.get(token)
-        if pin is None or source not in pin.sources:
+        found = self.find(token, source)
+        if found is None:
             raise UnreachableError(f"snapshot of live tables {source} is not held any more")
-        return pin.sources[source]
+        return found
 
 
-def _head(source: SpanSource) -> SourceHead:
+def head_of(source: SpanSource) -> SourceHead:
+    """Describe a source, all but its columns."""
     return SourceHead(
         id=source.id,
         start_ns=source.start_ns,

@@ -12,6 +12,7 @@ import grpc
 import pyarrow as pa
 
 from tracestore.codec.filters import BlockFilters
+from tracestore.codec.job_wire import PinnedTables
 from tracestore.codec.live_wire import (
     ChunkPlace,
     FindRequest,
@@ -113,6 +114,11 @@ class RemoteSource:
         self.id = head.id
         self.start_ns = head.start_ns
         self.end_ns = head.end_ns
+
+    @property
+    def pinned(self) -> PinnedTables:
+        """Where others find the same."""
+        return PinnedTables(address=self._address, token=self._token, head=self._head)
 
     def rows(self, table: Table) -> int:
         return self._head.rows[table.value]

@@ -287,7 +287,7 @@ class LostSource:
 
     def __init__(self, id: str, reason: str) -> None:
         self.id = id
-        self._reason = reason
+        self.reason = reason
 
     def rows(self, table: Table) -> int:
         return 1
@@ -316,4 +316,4 @@ class LostSource:
         self._fail()
 
     def _fail(self) -> NoReturn:
-        raise UnavailableError(f"spans that are in no block yet cannot be read: {self._reason}")
+        raise UnavailableError(f"spans that are in no block yet cannot be read: {self.reason}")

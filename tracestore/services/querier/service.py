@@ -94,23 +94,32 @@ class Querier:
         Raises: UnavailableError while starting, LimitExceededError if too many wait, DeadlineError
         when the time is over, and what ``evaluate`` raises.
         """
+        started_ns = self.clock.monotonic_ns()
+        async with self.counted(tenants, kind, cancelled) as control, self.turn(tenants):
+            return await self.pool.run(self._evaluate, tenants, evaluate, control, started_ns)
+
+    @asynccontextmanager
+    async def counted(
+        self, tenants: tuple[TenantId, ...], kind: QueryKind, cancelled: threading.Event
+    ) -> AsyncIterator[QueryControl]:
+        """Have a query counted by how it ends; get its bounds.
+
+        Raises: UnavailableError while starting.
+        """
         if not self.is_ready():
             raise UnavailableError("the server is starting")
         label = self.label(tenants)
         started_ns = self.clock.monotonic_ns()
         settings = self.settings_for(tenants)
         timeout_ns = int(settings.query_timeout_s * 1e9)
-        control = QueryControl(
-            clock=self.clock,
-            deadline_ns=started_ns + timeout_ns if timeout_ns else None,
-            cancelled=cancelled,
-            bytes_max=settings.max_bytes_read,
-            answer_bytes_max=settings.max_answer_bytes,
-        )
-        asker = "|".join(tenants)
         try:
-            async with self._turn(asker, label):
-                answer = await self.pool.run(self._evaluate, tenants, evaluate, control, started_ns)
+            yield QueryControl(
+                clock=self.clock,
+                deadline_ns=started_ns + timeout_ns if timeout_ns else None,
+                cancelled=cancelled,
+                bytes_max=settings.max_bytes_read,
+                answer_bytes_max=settings.max_answer_bytes,
+            )
         except LimitExceededError:
             self.metrics.discarded_queries.labels(label).inc()
             raise
@@ -121,15 +130,15 @@ class Querier:
         self.metrics.queries.labels(label, kind.value, "completed").inc()
         seconds = (self.clock.monotonic_ns() - started_ns) / 1e9
         self.metrics.query_seconds.labels(label, kind.value).observe(seconds)
-        return answer
 
     @asynccontextmanager
-    async def _turn(self, asker: str, label: str) -> AsyncIterator[None]:
+    async def turn(self, tenants: tuple[TenantId, ...]) -> AsyncIterator[None]:
         """Have a thread of the pool. Raises: LimitExceededError."""
         if self.turns is None:
             yield
             return
-        length = self.metrics.queue_length.labels(label)
+        asker = "|".join(tenants)
+        length = self.metrics.queue_length.labels(self.label(tenants))
         length.set(self.turns.waiting(asker) + 1)
         try:
             async with self.turns.turn(asker):
@@ -189,8 +198,18 @@ class Querier:
     @contextmanager
     def snapshot(self, tenants: tuple[TenantId, ...]) -> Iterator[list[SpanSource]]:
         """Get every source of some tenants: the live ones, then the blocks, newest first."""
+        with (
+            self.taken(tenants) as (live, metas),
+            self.reading([self.open_block(meta) for meta in metas]) as blocks,
+        ):
+            yield [*live, *blocks]
+
+    @contextmanager
+    def taken(
+        self, tenants: tuple[TenantId, ...]
+    ) -> Iterator[tuple[Sequence[SpanSource], list[BlockMeta]]]:
+        """Get the live sources of some tenants, and what is known of their blocks."""
         snapshots = self.snapshots or LocalSnapshots(self.live, self.blocks)
         with snapshots.take(tenants) as taken:
             metas = merge_newest_first(taken.blocks.blocks(tenant) for tenant in tenants)
-            with self.reading([self.open_block(meta) for meta in metas]) as blocks:
-                yield [*taken.live, *blocks]
+            yield taken.live, list(metas)

@@ -1,0 +1,54 @@
+"""Operations and their answers as bytes, for processes of the same version."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from tracestore.codec.value_wire import decode_value, encode_value
+from tracestore.errors import InvalidRequestError
+from tracestore.model.results import SearchResult
+from tracestore.model.series import MetricsResult
+from tracestore.model.tags import TagNames, TagValues
+from tracestore.query.jobs.metrics import ComputeMetrics
+from tracestore.query.jobs.operation import Operation
+from tracestore.query.jobs.search import SearchTraces
+from tracestore.query.jobs.tags import ListNames, ListValues
+from tracestore.query.jobs.trace import FilteredTrace, GetTrace
+
+R = TypeVar("R")
+
+_ANSWERS: dict[type[Any], Any] = {
+    GetTrace: FilteredTrace | None,
+    SearchTraces: SearchResult,
+    ComputeMetrics: MetricsResult,
+    ListNames: TagNames,
+    ListValues: TagValues,
+}
+"""The type of the answer to each operation."""
+_BY_NAME = {operation.__name__: operation for operation in _ANSWERS}
+
+
+def encode_operation(operation: Operation[Any]) -> bytes:
+    """Write an operation."""
+    assert type(operation) in _ANSWERS, f"{type(operation)} is not for other processes"
+    return encode_value((type(operation).__name__, encode_value(operation)))
+
+
+def decode_operation(content: bytes) -> Operation[Any]:
+    """Read an operation. Raises: InvalidRequestError."""
+    name, values = decode_value(content, tuple[str, bytes])
+    if name not in _BY_NAME:
+        raise InvalidRequestError(f"operation {name} of a process is not known here")
+    operation: Operation[Any] = decode_value(values, _BY_NAME[name])
+    return operation
+
+
+def encode_answer(answer: object) -> bytes:
+    """Write an answer, or a part of it that is shown before."""
+    return encode_value(answer)
+
+
+def decode_answer(operation: Operation[R], content: bytes) -> R:
+    """Read the answer to an operation. Raises: InvalidRequestError."""
+    answer: R = decode_value(content, _ANSWERS[type(operation)])
+    return answer
