@@ -159,8 +159,7 @@ class QueryRole:
 
     def services(self) -> list[Service]:
         """Make what runs; its routes are added."""
-        has_mcp = self._ground.settings.query.mcp_enabled and Role.QUERY_FRONTEND in self._roles
-        return [self._make_mcp()] if has_mcp else []
+        return [self._make_mcp()] if self._ground.settings.query.mcp_enabled else []
 
     def _make_mcp(self) -> Service:
         try:
@@ -175,10 +174,8 @@ class QueryRole:
         return server
 
     def add_routes(self, supervisor: Supervisor) -> None:
-        """Serve the query API, and its streams, if the process is asked by clients."""
+        """Serve the query API, and its streams."""
         ground = self._ground
-        if Role.QUERY_FRONTEND not in self._roles:
-            return
         runner = self._make_runner()
         routes, prefix, tenancy = ground.routes, ground.prefix, ground.tenancy
         TraceRoutes(runner=runner, tenancy=tenancy).add_to(routes, prefix)

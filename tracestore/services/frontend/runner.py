@@ -19,8 +19,8 @@ from tracestore.codec.job_wire import JobRequest, LostSpans, PinnedTables, Snaps
 from tracestore.errors import DeadlineError, InvalidRequestError, UnavailableError, UnreachableError
 from tracestore.model.ids import TenantId
 from tracestore.query.control import QueryControl
-from tracestore.query.jobs.operation import Operation
 from tracestore.query.jobs.answers import decode_answer, encode_operation
+from tracestore.query.jobs.operation import Operation
 from tracestore.query.progress import Progress
 from tracestore.query.source import SpanSource
 from tracestore.services.frontend.dispatch import Dispatcher, Shipment, Show

@@ -17,8 +17,8 @@ from tracestore.codec.job_wire import FrameKind, JobRequest, SnapshotNames, cut_
 from tracestore.errors import LimitExceededError, TracestoreError, UnavailableError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.query.control import QueryControl
-from tracestore.query.jobs.operation import Site
 from tracestore.query.jobs.answers import decode_operation, encode_answer
+from tracestore.query.jobs.operation import Site
 from tracestore.query.source import SpanSource
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.live.pins import LivePins
