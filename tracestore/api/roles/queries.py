@@ -83,6 +83,7 @@ class QueryRole:
             waiting_max=settings.max_outstanding_queries,
             refusal="job queue full",
         )
+        self._reading = make_reading(ground.settings.storage)
         self.querier = self._make_querier()
         if parts.reads is not None and Role.QUERIER in roles:
             ground.rpc.add_sending(JOBS_SERVICE, self._make_jobs(parts.reads).methods)
@@ -97,7 +98,7 @@ class QueryRole:
             live=parts.live,
             blocks=ground.follower.current,
             open_block=self._open_block,
-            reading=make_reading(ground.settings.storage),
+            reading=self._reading,
             pool=ground.pools.query,
             metrics=ground.metrics,
             clock=ground.clock,
@@ -114,6 +115,7 @@ class QueryRole:
         return QueryJobs(
             sources=JobSources(
                 open_block=self._open_block,
+                reading=self._reading,
                 clients=reads.clients,
                 pins=reads.pins,
                 own_address=self._cluster.address,

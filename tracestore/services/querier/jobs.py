@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,20 +40,23 @@ class JobSources:
     """Opens what a job names."""
 
     open_block: Callable[[BlockMeta], SpanSource]
+    reading: Callable[[Sequence[SpanSource]], AbstractContextManager[Sequence[SpanSource]]]
+    """As that of ``Querier``."""
     clients: LiveClients
     pins: LivePins
     own_address: str
 
-    def open(self, names: SnapshotNames) -> list[SpanSource]:
+    @contextmanager
+    def open(self, names: SnapshotNames) -> Iterator[list[SpanSource]]:
         """Get all sources, in the order in which a query of this process would have them."""
         live: list[SpanSource] = []
         for one in names.pinned:
-            own = (
-                self.pins.find(one.token, one.head.id) if one.address == self.own_address else None
-            )
+            here = one.address == self.own_address
+            own = self.pins.find(one.token, one.head.id) if here else None
             live.append(own or RemoteSource(self.clients, one.address, one.token, one.head))
         lost = [LostSource(one.id, one.reason) for one in names.lost]
-        return [*live, *lost, *(self.open_block(meta) for meta in names.blocks)]
+        with self.reading([self.open_block(meta) for meta in names.blocks]) as blocks:
+            yield [*live, *lost, *blocks]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,14 +126,15 @@ class QueryJobs:
             control.check()
             with self.tracing.step("job") as span:
                 operation = decode_operation(job.operation)
-                sources = self.sources.open(SnapshotNames.decode(job.snapshot))
-                span.set_attributes(
-                    {
-                        "tracestore.tenant": "|".join(job.tenants),
-                        "tracestore.sources": len(sources),
-                    }
-                )
-                answer = operation.answer(sources, Site(control=control, cache=self.cache), shown)
+                with self.sources.open(SnapshotNames.decode(job.snapshot)) as sources:
+                    span.set_attributes(
+                        {
+                            "tracestore.tenant": "|".join(job.tenants),
+                            "tracestore.sources": len(sources),
+                        }
+                    )
+                    site = Site(control=control, cache=self.cache)
+                    answer = operation.answer(sources, site, shown)
                 return list(cut_frames(FrameKind.ANSWER, encode_answer(answer)))
         except TracestoreError as error:
             return list(cut_frames(FrameKind.FAILURE, write_error(error)))
