@@ -6,7 +6,7 @@ every acknowledged record before it. An object whose put failed is put again und
 the outcome is known; meanwhile senders are refused.
 
 A record that comes alone is written at once. While several senders wait, objects are a quarter of a
-second or 4 MiB apart, for a PUT costs the same whatever is in it.
+second or 4 MiB apart, for a PUT costs the same whatever is in it; less if all of them wait already.
 
 Source: docs/formats/wal.md.
 """
@@ -34,6 +34,8 @@ from tracestore.storage.wal.metrics import NO_WAL_METRICS, WalMetrics
 
 SIBLINGS = 4
 """So many records in one object say that several senders wait: then the next one is not hurried."""
+QUICK_OBJECTS_MAX = 7
+"""After so many objects that did not wait the interval, one does, to learn who sends meanwhile."""
 RETRY_S = (0.1, 2.0)
 """First and longest wait between two puts of an object."""
 LOOK_S = 0.5
@@ -85,6 +87,10 @@ class BucketLog:
         self._acknowledged = 0
         self._began_ns = clock.monotonic_ns() - int(self._settings.commit_interval_s * 1e9)
         self._last_records = 0
+        self._expected_records = 0
+        """What came in a whole interval, when one was last waited for; 0: never."""
+        self._quick_objects = 0
+        """Objects since then."""
         self._closing = False
         self._ended = threading.Event()
         self._lost = False
@@ -244,11 +250,20 @@ class BucketLog:
             return 0.0
         if not self._may_fly:
             return LOOK_S
-        alone = not self._flying and self._last_records < SIBLINGS
-        if alone or self._closing or self._queued_bytes >= self._settings.commit_bytes_max:
+        if self._closing or self._queued_bytes >= self._settings.commit_bytes_max:
+            return 0.0
+        if not self._flying and (self._last_records < SIBLINGS or self._is_complete):
             return 0.0
         passed_s = (self._clock.monotonic_ns() - self._began_ns) / 1e9
         return self._settings.commit_interval_s - passed_s
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether as many wait as come in an interval: senders that wait for their answers send
+        nothing more, so waiting on would make them slower and save no object."""
+        if not self._expected_records or self._quick_objects >= QUICK_OBJECTS_MAX:
+            return False
+        return len(self._queue) >= self._expected_records
 
     @property
     def _may_fly(self) -> bool:
@@ -272,7 +287,11 @@ class BucketLog:
         self._next += 1
         for tenant in {item.tenant for item in items}:
             self._dropping.wrote(tenant, number)
-        self._began_ns = self._clock.monotonic_ns()
+        began_ns = self._clock.monotonic_ns()
+        self._quick_objects += 1
+        if began_ns - items[0].since_ns >= self._settings.commit_interval_s * 0.5e9:
+            self._expected_records, self._quick_objects = len(items), 0
+        self._began_ns = began_ns
         self._last_records = len(items)
         batch = Batch(self.writer, number, items, self._began_ns)
         self._flying.append(batch)

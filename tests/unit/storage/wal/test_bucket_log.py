@@ -126,6 +126,19 @@ def test_several_senders_are_gathered_for_the_interval() -> None:
     assert len(stored(store)) == 11  # closing writes what waits
 
 
+def test_senders_that_all_wait_are_not_kept_waiting() -> None:
+    store = MemoryObjectStore()
+    with open_log(store, commit_interval_s=0.3) as log:
+        began, rounds, senders = time.monotonic(), 24, 6
+        for _ in range(rounds):
+            for each in [log.append(SHOP, b"x" * 50) for _ in range(senders)]:
+                each.result(10)
+        passed = time.monotonic() - began
+    # one round of eight waits for the interval, to see whether there are more senders
+    assert passed < rounds * 0.3 * 0.7
+    assert len(list_numbers(store, WRITER)) <= 2 * rounds
+
+
 def test_bytes_cut_an_object_without_waiting() -> None:
     store = MemoryObjectStore()
     with open_log(store, commit_interval_s=600, commit_bytes_max=2000) as log:
