@@ -118,12 +118,12 @@ class _Start:
     def _ask(self, what: str, call: Callable[[], Any]) -> Failure | None:
         """Ask within the bounds of any request; None if it was done."""
         try:
-            self._attempts.run(Request(operation="start", what=what), lambda: _judged(call, what))
-        except _RefusedError as refused:
-            return refused.failure
+            (failure,) = self._attempts.run(
+                Request(operation="start", what=what), lambda: (_judged(call, what),)
+            )
         except UnavailableError as error:
             raise SettingsError(f"storage.s3: {error}; check endpoint and network") from error
-        return None
+        return failure
 
     def _told(self, failure: Failure) -> SettingsError:
         """Make the error that the operator reads."""
@@ -135,19 +135,13 @@ class _Start:
         return SettingsError(f"storage.s3: {failure.error}")
 
 
-class _RefusedError(Exception):
-    """Carries a failure that no further attempt would mend."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(str(failure.error))
-        self.failure = failure
-
-
-def _judged(call: Callable[[], Any], what: str) -> Any:
+def _judged(call: Callable[[], Any], what: str) -> Failure | None:
+    """Ask once. A failure that no further attempt would mend is an answer."""
     try:
-        return call()
+        call()
     except LIBRARY_ERRORS as error:
         failure = failure_of(error, what)
         if failure.again:
             raise
-        raise _RefusedError(failure) from error
+        return failure
+    return None
