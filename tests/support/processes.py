@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import random
 
-from support.blocks import block_meta
-
-from tracestore.clock import SystemClock
 from tracestore.errors import ConflictError, SettingsError
-from tracestore.storage.index.commits import CommitLog, CommitSettings
 from tracestore.storage.objects.local import LocalObjectStore
 from tracestore.storage.wal.lock import DirectoryLock
 
@@ -44,20 +39,3 @@ def lock_fails_with(directory: str) -> str:
     except SettingsError as error:
         return str(error)
     return ""
-
-
-def commit_blocks(arguments: tuple[str, int, int]) -> list[int]:
-    """Commit some blocks, one at a time, to the index of a directory. Returns the sequences."""
-    root, number, count = arguments
-    commits = CommitLog(
-        LocalObjectStore(root),
-        SystemClock(),
-        random.Random(number),
-        writer=f"process {number}",
-        settings=CommitSettings(checkpoint_commits=10, attempts_max=1000),
-    )
-    done = []
-    for turn in range(count):
-        meta = block_meta(f"{number}-{turn}", end_ns=turn)
-        done.append(commits.commit(commits.new_change(add=[meta])))
-    return done

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import random
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracestore.clock import Clock
 from tracestore.errors import ConflictError, CorruptionError, NotFoundError
@@ -188,13 +188,24 @@ class LeaseStore:
     ) -> tuple[_Content, str, int] | None:
         """Write the own lease anew. Returns: content, etag and when it began; None: it was lost."""
         at_ns = self.now_ns()
-        new = self._content(content.token, content.ttl_s)
-        if is_free:
-            new = _Content(
-                holder=new.holder, token=new.token, ttl_s=new.ttl_s, nonce=new.nonce, is_free=True
-            )
+        new = replace(self._content(content.token, content.ttl_s), is_free=is_free)
         written = self._write(lease_key(name), new, etag)
+        if written is None:
+            # an earlier renewal may have happened without an answer, and moved the etag on
+            moved = self._etag_of(name, content)
+            written = None if moved is None else self._write(lease_key(name), new, moved)
         return None if written is None else (new, written, at_ns)
+
+    def _etag_of(self, name: str, own: _Content) -> str | None:
+        """Return the etag of the lease if it is still the own one: each taking has its token."""
+        key = lease_key(name)
+        try:
+            content, etag = self._store.get_with_etag(key)
+        except NotFoundError:
+            return None
+        known = _Content.from_json(content, key=key)
+        is_own = (known.token, known.holder) == (own.token, own.holder)
+        return etag if is_own and not known.is_free else None
 
     def _write(self, key: str, content: _Content, etag: str | None) -> str | None:
         """Write a content. Returns: its etag, None if somebody else was first."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.clocks import ManualClock
+from support.s3 import S3Place, s3, s3_server  # noqa: F401 - fixtures
 
 from tracestore.clock import SystemClock
 from tracestore.errors import CorruptionError, UnavailableError
@@ -20,8 +21,11 @@ from tracestore.storage.objects.memory import MemoryObjectStore
 TTL_S = 10.0
 
 
-@pytest.fixture(params=["memory", "local"])
+@pytest.fixture(params=["memory", "local", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "s3":
+        place: S3Place = request.getfixturevalue("s3")
+        return place.store()
     return MemoryObjectStore() if request.param == "memory" else LocalObjectStore(tmp_path)
 
 
@@ -111,9 +115,20 @@ def test_a_renewal_without_an_answer_is_repeated() -> None:
         lease.renew()
     assert lease.is_held
     store.lose = False
-    # its own write moved the etag on: the lease counts as lost, which is safe
+    assert lease.renew()
+    assert lease.is_held
+    store.lose = True
+    with pytest.raises(UnavailableError):
+        lease.renew()
+    store.lose = False
+    clock.advance(2 * TTL_S)
+    two = process(store, clock, 2)
+    assert two.acquire("work", TTL_S) is None
+    clock.advance(2 * TTL_S)
+    taken = two.acquire("work", TTL_S)
+    assert taken is not None
     assert not lease.renew()
-    assert not lease.is_held
+    assert taken.renew()
 
 
 def test_damage_is_named(store: ObjectStore) -> None:

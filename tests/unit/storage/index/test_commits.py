@@ -1,10 +1,8 @@
 import random
-from pathlib import Path
 
 import pytest
 from support.blocks import block_meta
 from support.clocks import ManualClock
-from support.processes import PROCESSES, commit_blocks
 
 from tracestore.errors import ConflictError, CorruptionError, NotFoundError, UnavailableError
 from tracestore.model.ids import TenantId
@@ -12,7 +10,6 @@ from tracestore.storage.index.blocklist import ref_of
 from tracestore.storage.index.commits import CommitLog, CommitSettings
 from tracestore.storage.index.objects import read_latest
 from tracestore.storage.objects.layout import LATEST_KEY, checkpoint_key, commit_key
-from tracestore.storage.objects.local import LocalObjectStore
 from tracestore.storage.objects.memory import MemoryObjectStore
 
 SHOP = TenantId("shop")
@@ -257,21 +254,3 @@ def test_a_commit_under_a_wrong_number_is_damage(store: OpenOutcome) -> None:
 
     with pytest.raises(CorruptionError, match="says that it is 1"):
         log.load()
-
-
-def test_processes_that_commit_at_once_lose_nothing(tmp_path: Path) -> None:
-    processes, turns = 8, 6
-    with PROCESSES.Pool(processes) as pool:
-        arguments = [(str(tmp_path), number, turns) for number in range(processes)]
-        sequences = pool.map(commit_blocks, arguments, chunksize=1)
-    store = LocalObjectStore(tmp_path)
-    log = CommitLog(store, ManualClock(), random.Random(0), writer="reader")
-
-    assert sorted(number for done in sequences for number in done) == list(
-        range(1, processes * turns + 1)
-    )
-    assert all(done == sorted(done) for done in sequences)
-    expected = sorted(f"{number}-{turn}" for number in range(processes) for turn in range(turns))
-    assert sorted(meta.id for meta in log.load().blocks(SHOP)) == expected
-    assert sorted(commit.add[0].id for commit in log.read_after(0)) == expected
-    assert read_latest(store).checkpoint >= 30
