@@ -25,7 +25,7 @@ class Peer:
     """What the process has and says; may change between two calls."""
 
     sources: list[SpanSource] = field(default_factory=list)
-    writers: list[WriterId] = field(default_factory=list)
+    writers: list[WriterId] = field(default_factory=lambda: [WriterId("peer")])
     sequence: int = 0
     is_ready: bool = True
     address: str = ""

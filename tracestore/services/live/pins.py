@@ -108,7 +108,9 @@ class LivePins:
     def _open(self, tenants: Sequence[TenantId]) -> bytes:
         # In this order: what is adopted or flushed meanwhile is in the sources or in the index.
         writers = tuple(self._writers())
-        sources = {source.id: source for tenant in tenants for source in self._sources(tenant)}
+        found = (source for tenant in tenants for source in self._sources(tenant))
+        # without a writer of its own, a peer answers for what is here
+        sources = {source.id: source for source in found} if writers else {}
         sequence = self._index_sequence()
         token = self.pin(sources) if sources else ""
         return OpenedSnapshot(

@@ -107,7 +107,8 @@ class LocalSnapshots:
 class _Taken:
     """What has been gathered for one snapshot."""
 
-    live: list[SpanSource] = field(default_factory=list)
+    live: dict[str, Sequence[SpanSource]] = field(default_factory=dict)
+    """What a process gave when it was last asked, by its address; of this one by the empty one."""
     answered: set[WriterId] = field(default_factory=set)
     sequence: int = 0
     pins: list[tuple[str, str]] = field(default_factory=list)
@@ -164,11 +165,12 @@ class ClusterSnapshots:
             unasked = [w for w in blocks.writers.values() if w.id not in asked | taken.answered]
             asked.update(writer.id for writer in unasked)
             addresses = {address for w in unasked if (address := _address_of(w, blocks))}
+            addresses -= self._own_addresses(blocks)  # it would give what is taken already
             self._ask(sorted(addresses), tenants, taken)
             blocks = self._index.at_least(taken.sequence)
             if all(id in asked | taken.answered for id in blocks.writers):
                 break
-        live = list(taken.live)
+        live = [source for sources in taken.live.values() for source in sources]
         lost = [w for id, w in sorted(blocks.writers.items()) if id not in taken.answered]
         if lost:
             blocks, orphans = self._read_logs(lost, tenants, blocks, taken)
@@ -176,12 +178,16 @@ class ClusterSnapshots:
         return Snapshot(live=_without_blocks(live, tenants, blocks), blocks=blocks)
 
     def _take_own(self, tenants: Sequence[TenantId], taken: _Taken) -> None:
-        if self._own is None:
-            return
-        taken.answered.update(self._own_writers())
-        for tenant in tenants:
-            taken.live += self._own.sources(tenant)
+        writers = self._own_writers()
+        if self._own is None or not writers:
+            return  # without a writer of its own, a peer answers for what is here
+        taken.answered.update(writers)
+        taken.live[""] = [source for tenant in tenants for source in self._own.sources(tenant)]
         taken.sequence = self._index.current().sequence
+
+    def _own_addresses(self, blocks: BlockList) -> set[str]:
+        own = (blocks.writers.get(id) for id in self._own_writers())
+        return {writer.address for writer in own if writer is not None}
 
     def _ask(self, addresses: Sequence[str], tenants: Sequence[TenantId], taken: _Taken) -> None:
         """Ask processes for their live tables, all at once."""
@@ -205,7 +211,7 @@ class ClusterSnapshots:
             taken.pins.append((address, opened.token))
         taken.answered.update(WriterId(writer) for writer in opened.writers)
         taken.sequence = max(taken.sequence, opened.index_sequence)
-        taken.live += [
+        taken.live[address] = [
             RemoteSource(self._clients, address, opened.token, head) for head in opened.sources
         ]
 

@@ -216,3 +216,25 @@ def test_a_writer_that_closed_meanwhile_needs_no_answer(cluster: Cluster) -> Non
     cluster.index.commit(writers=WriterChange(close=(ONE,)))
     cluster.two.sequence = 2
     assert cluster.take() == []
+
+
+def test_a_process_does_not_ask_itself(cluster: Cluster) -> None:
+    """While it adopts a log, that log is its own in the list, and not yet in its live tables."""
+    adopted = WriterChange(adopt=(Adoption(writer=ONE, owner=OWN, epoch=1),))
+    cluster.index.commit(writers=adopted)
+    cluster.index.at_least(2)
+    cluster.own.held = [head("a")]
+    cluster.logs.held[ONE] = [head("log")]
+    assert cluster.take() == ["a", "log"]
+    assert not cluster.snapshots._silent_until_ns
+
+
+def test_a_process_that_is_asked_twice_gives_what_it_has_last(cluster: Cluster) -> None:
+    new = WriterId("00000000-0000-7000-8000-000000000009")
+    cluster.index.commit(
+        writers=WriterChange(open=(cluster.writer(new, cluster.one.address, WalHome.BUCKET),))
+    )
+    cluster.two.sequence = 2
+    cluster.one.sources = [head("b")]
+    cluster.logs.held[new] = []
+    assert cluster.take() == ["b"]
