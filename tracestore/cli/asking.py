@@ -25,6 +25,7 @@ WHERE_FLAGS = frozenset({"server", "data", "tenant", "output"})
 WHERE_USAGE = f"""\
   --server URL       ask a server [{DEFAULT_URL}, or what {URL_VARIABLE} says]
   --data DIR         read a data directory, whether a server runs on it or not
+  --data s3://B/P    read a bucket; TRACESTORE_STORAGE__S3__ENDPOINT and the AWS settings hold
   --tenant NAME      whose spans are looked at, where there are tenants; a|b for several
 """
 QUERY_FAILED = 1
@@ -108,7 +109,8 @@ def open_named(flags: Flags, environment: ClientEnvironment) -> Store:
     if server is not None and data is not None:
         raise SettingsError("give --server or --data, not both")
     if data is not None:
-        return open_store(f"./{data}" if "://" in data else data, tenant=tenant)
+        is_place = data.startswith("s3://") or "://" not in data
+        return open_store(data if is_place else f"./{data}", tenant=tenant)
     url = server or environment.url or DEFAULT_URL
     return open_store(url if "://" in url else f"http://{url}", tenant=tenant)
 

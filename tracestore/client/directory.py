@@ -9,36 +9,15 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 
-from traceql.errors import QueryError
-from tracestore.api.metrics_params import params_of, parse_range
-from tracestore.api.params import parse_search
-from tracestore.api.tag_answers import find_names, find_values
-from tracestore.api.tag_params import parse_names, parse_values
-from tracestore.api.wanted import text_of, wanted_of
-from tracestore.client.backend import warn_of_missing
-from tracestore.client.request import read_query
+from tracestore.client.engine import EngineBackend
 from tracestore.client.wal_view import EMPTY, SegmentGoneError, read_wal
 from tracestore.clock import Clock, SystemClock
-from tracestore.codec.metrics_json import render_range_json
-from tracestore.codec.search_json import render_search_json
-from tracestore.codec.tags_json import render_names_v2_json, render_values_v2_json
-from tracestore.codec.trace_json import TraceAnswer, empty_trace, parse_trace, render_v2_json
 from tracestore.errors import InvalidRequestError, UnavailableError
-from tracestore.model.ids import SINGLE_TENANT, TraceId, parse_tenant_id
-from tracestore.model.times import SECOND_NS
+from tracestore.model.ids import SINGLE_TENANT, parse_tenant_id
 from tracestore.query.block_source import BlockSource
-from tracestore.query.control import QueryControl
-from tracestore.query.jobs.metrics import plan_metrics_query
-from tracestore.query.metrics import metrics
-from tracestore.query.plan import plan_search
-from tracestore.query.search import search
 from tracestore.query.source import SpanSource
-from tracestore.query.trace_by_id import find_trace
-from tracestore.settings.tree import QuerySettings, StorageSettings
-from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.index.blocklist import BlockList, merge_newest_first
 from tracestore.storage.index.commits import CommitLog
 from tracestore.storage.objects.local import LocalObjectStore
@@ -48,27 +27,13 @@ log = logging.getLogger(__name__)
 
 WAL_DIRECTORY = "wal"
 KNOWN_PARTS = ("index", "blocks", WAL_DIRECTORY)
-SPANS_PER_SPAN_SET_MAX = 1 << 40
 TENANTS_TOLD = 10
 """Tenants that a warning names."""
 ATTEMPTS = 8
 """Times that a snapshot is tried while a server flushes."""
 
-SETTINGS = QuerySettings(
-    max_result_limit=0,
-    max_spans_per_span_set=SPANS_PER_SPAN_SET_MAX,
-    max_duration_s=0.0,
-    max_metrics_duration_s=0.0,
-    max_metrics_intervals=0,
-    max_metrics_series=0,
-    max_metrics_cells=0,
-    max_metrics_samples=0,
-    max_bytes_per_tag_values_query=0,
-    max_condition_groups_per_tag_query=0,
-)
 
-
-class DirectoryBackend:
+class DirectoryBackend(EngineBackend):
     """Asks one data directory; each question sees it as it is then. Thread-safe.
 
     Args:
@@ -82,14 +47,13 @@ class DirectoryBackend:
         self, directory: Path, *, tenant: str | None = None, clock: Clock | None = None
     ) -> None:
         _check_directory(directory)
+        super().__init__(clock or SystemClock())
         names = [SINGLE_TENANT] if tenant is None else map(parse_tenant_id, tenant.split("|"))
         self._tenants = tuple(sorted(set(names)))
         self._is_named = tenant is not None
         self._directory = directory
-        self._clock: Clock = clock or SystemClock()
         self._store = LocalObjectStore(directory, clock=self._clock, read_only=True)
         self._commits = CommitLog(self._store, self._clock, random.Random(0), writer="reader")
-        self._cache = BlockCache(StorageSettings().cache_bytes)
         self._lock = threading.Lock()
         """Guards the two below."""
         self._blocks: BlockList | None = None
@@ -98,50 +62,6 @@ class DirectoryBackend:
     @property
     def name(self) -> str:
         return str(self._directory)
-
-    def search(self, parameters: Mapping[str, str]) -> bytes:
-        params = parse_search(parameters, SETTINGS, now_s=self._now_s)
-        text = text_of(params)
-        try:
-            plan = plan_search(read_query(text))
-        except QueryError as error:
-            raise error.locate(text) from None
-        wanted = wanted_of(params, text, reach_ns=None)
-        result = search(self.sources(), plan, wanted, self._control())
-        if result.missing:
-            warn_of_missing(self.name, result.missing)
-        return render_search_json(result, span_sets=bool(params.query))
-
-    def metrics(self, parameters: Mapping[str, str]) -> bytes:
-        now_ns = self._clock.now_ns()
-        asked = parse_range(parameters, SETTINGS, now_ns=now_ns)
-        params = params_of(asked, SETTINGS, now_ns=now_ns)
-        plan = plan_metrics_query(asked.query, is_instant=False)
-        return render_range_json(metrics(self.sources(), plan, params, self._control()))
-
-    def trace(self, trace_id: TraceId) -> bytes:
-        found = find_trace(self.sources(), trace_id, self._control())
-        if found is None:
-            return render_v2_json(TraceAnswer(trace=empty_trace()))
-        trace = parse_trace(found.otlp)
-        return render_v2_json(TraceAnswer(trace=trace, inspected_bytes=found.inspected_bytes))
-
-    def names(self, parameters: Mapping[str, str]) -> bytes:
-        params = parse_names(parameters, SETTINGS, now_s=self._now_s, is_legacy=False)
-        found = find_names(self.sources(), params, SETTINGS, self._control())
-        return render_names_v2_json(found)
-
-    def values(self, tag: str, parameters: Mapping[str, str]) -> bytes:
-        params = parse_values(parameters, tag, SETTINGS, now_s=self._now_s, is_legacy=False)
-        found = find_values(self.sources(), params, SETTINGS, self._control(), cache=self._cache)
-        return render_values_v2_json(found)
-
-    @property
-    def _now_s(self) -> int:
-        return self._clock.now_ns() // SECOND_NS
-
-    def _control(self) -> QueryControl:
-        return QueryControl(clock=self._clock)
 
     def sources(self) -> list[SpanSource]:
         """Get everything there is now, without gap or double.

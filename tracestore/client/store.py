@@ -224,11 +224,18 @@ def open_store(
     headers: Mapping[str, str] | None = None,
     tenant: str | None = None,
 ) -> Store:
-    """Open a store by URL or path. Raises: InvalidRequestError if it is neither."""
+    """Open a store by the URL of a server, the path of a directory, or ``s3://BUCKET/PREFIX``.
+
+    Raises: InvalidRequestError if it is none; SettingsError if a bucket cannot be used.
+    """
     text = os.fspath(target)
     if text.startswith(("http://", "https://")):
         named = {} if tenant is None else {TENANT_HEADER: tenant}
         return Store(HttpBackend(text, headers={**(headers or {}), **named}))
+    if text.startswith("s3://"):
+        from tracestore.client.bucket import BucketBackend
+
+        return Store(BucketBackend(text, tenant=tenant))
     # The engine takes a second to import; who asks a server needs none of it.
     from tracestore.client.directory import DirectoryBackend
 
