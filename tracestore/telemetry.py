@@ -183,7 +183,10 @@ class Metrics:
             "tracestore_wal_bytes_total", "Bytes appended to the log, compressed."
         )
         self.wal_sync_seconds = self._histogram(
-            "tracestore_wal_sync_seconds", "Time of one sync of the log.", (), SYNC_BUCKETS
+            "tracestore_wal_sync_seconds",
+            "Time of one sync of the log; in the bucket, until its object is acknowledged.",
+            (),
+            SYNC_BUCKETS,
         )
         self.wal_records_per_sync = self._histogram(
             "tracestore_wal_records_per_sync",
@@ -192,18 +195,24 @@ class Metrics:
             BATCH_BUCKETS,
         )
         self.wal_failures = self._counter(
-            "tracestore_wal_failures_total", "Appends and syncs that failed, disk full included."
+            "tracestore_wal_failures_total",
+            "Records whose sync or PUT failed, disk full included; in the bucket each try counts.",
         )
         self.wal_corrupt_records = self._counter(
             "tracestore_wal_corrupt_records_total",
-            "Records whose checksum failed at replay; each is kept in a quarantine file.",
+            "Records whose checksum failed at replay; each is kept in a quarantine.",
         )
         self.wal_torn_tails = self._counter(
             "tracestore_wal_torn_tails_total",
             "Segments that ended in an unfinished record, which was never acknowledged.",
         )
+        self.wal_adopted_logs = self._counter(
+            "tracestore_wal_adopted_logs_total",
+            "Logs in the bucket of processes that were gone, written as blocks by this one.",
+        )
         self.wal_replayed_records = self._counter(
-            "tracestore_wal_replayed_records_total", "Records read back at start."
+            "tracestore_wal_replayed_records_total",
+            "Records read back at start, or of adopted logs.",
         )
         self.wal_replayed_spans = self._counter(
             "tracestore_wal_replayed_spans_total", "Spans read back at start."

@@ -39,6 +39,10 @@ class WalInstruments:
         """Count records read back at a start."""
         self.metrics.wal_replayed_records.inc(records)
 
+    def adopted(self) -> None:
+        """Count a log of another process that was written as blocks."""
+        self.metrics.wal_adopted_logs.inc()
+
 
 @dataclass(frozen=True, slots=True)
 class StoreInstruments:

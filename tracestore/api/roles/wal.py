@@ -11,6 +11,7 @@ from tracestore.errors import SettingsError
 from tracestore.model.ids import TenantId, WriterId
 from tracestore.services.ingester.adoption import Adopter
 from tracestore.services.ingester.left_logs import LeftLogs
+from tracestore.services.ingester.moved_log import MovedLog
 from tracestore.services.ingester.own_writer import OwnWriter, new_writer_id, writer_id_on_disk
 from tracestore.services.ingester.service import Durables, Ingester
 from tracestore.services.ingester.tenant import Log, Quarantine
@@ -148,4 +149,15 @@ class WalPart:
             metrics=self._instruments,
         )
         left = LeftLogs(ground.store, ground.follower, ground.pools.index, ground.clock)
-        return [self._adopter, left]
+        services: list[Service] = [self._adopter, left]
+        if self._bucket_log is not None:
+            services[:0] = [
+                MovedLog(
+                    self._directory,
+                    ground.follower,
+                    self._own,
+                    ground.pools.index,
+                    flush_all=ingester.flush_all,
+                )
+            ]
+        return services

@@ -254,6 +254,7 @@ class Adopter:
         for first in range(0, len(numbers), DELETED_AT_ONCE):
             part = numbers[first : first + DELETED_AT_ONCE]
             self._store.delete_many([wal_key(writer, number) for number in part])
+        self._metrics.adopted()
         log.info("adopted log is written", extra={"writer": writer})
 
 

@@ -155,18 +155,25 @@ def new_writer_id(clock: Clock, rng: random.Random) -> WriterId:
     return WriterId(new_block_id(clock.now_ns(), rng))
 
 
+def read_writer_id(path: Path) -> WriterId | None:
+    """Read the ID that lies beside a log on disk; None: there is none. Raises: SettingsError."""
+    try:
+        return WriterId(str(json.loads(path.read_text())["writer"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"cannot read {path}: {error}") from error
+
+
 def writer_id_on_disk(directory: Path, clock: Clock, rng: random.Random) -> WriterId:
     """Get the ID of a log on disk: kept beside it, made at the first start.
 
     Raises: SettingsError if the file cannot be read or written.
     """
     path = directory / NAME
-    try:
-        return WriterId(str(json.loads(path.read_text())["writer"]))
-    except FileNotFoundError:
-        prepare_directory(directory, OS_DISK, purpose="write-ahead log directory")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"cannot read {path}: {error}") from error
+    if (known := read_writer_id(path)) is not None:
+        return known
+    prepare_directory(directory, OS_DISK, purpose="write-ahead log directory")
     writer = new_writer_id(clock, rng)
     temporary = path.with_suffix(".tmp")
     try:

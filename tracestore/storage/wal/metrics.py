@@ -24,7 +24,10 @@ class WalMetrics(Protocol):
         """Count a segment whose last write was cut off."""
 
     def replayed(self, records: int, payload_bytes: int) -> None:
-        """Count records read back at a start."""
+        """Count records read back at a start, or of an adopted log."""
+
+    def adopted(self) -> None:
+        """Count a log of another process that was written as blocks."""
 
 
 class NoWalMetrics:
@@ -46,6 +49,9 @@ class NoWalMetrics:
         """Ignore."""
 
     def replayed(self, records: int, payload_bytes: int) -> None:
+        """Ignore."""
+
+    def adopted(self) -> None:
         """Ignore."""
 
 
