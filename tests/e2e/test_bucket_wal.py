@@ -18,7 +18,7 @@ from support.server import Server, wait_ready, wait_until
 from tracestore.storage.objects.layout import parse_wal_key
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-TRACES = 30
+TRACES = 12
 IN_FLIGHT = 8
 
 Key = tuple[int, int]
@@ -114,7 +114,9 @@ def two_nodes(root: Path, place: S3Place, adopt_after_s: float) -> Iterator[Clus
         *place.flags(),
         "--ingester.wal.store=bucket",
         f"--ingester.wal.adopt-after-s={adopt_after_s}",
-        "--ingester.max-block-duration-s=4",
+        "--ingester.max-block-duration-s=3",
+        "--query.live.index-age-max-s=0.5",
+        "--distributor.push.leave-s=0.1",
     ]
     with running_cluster(root, {"one": "all", "two": "all"}, *flags) as cluster:
         yield cluster
@@ -126,7 +128,7 @@ def test_what_a_killed_process_acknowledged_is_found_before_and_after_it_returns
 ) -> None:
     sender = Sender(1)
     with two_nodes(tmp_path, s3, adopt_after_s=600) as cluster:
-        for requests in (15, 40):
+        for requests in (10, 25):
             sender.send(cluster["one"], requests, kill=True)
             check(sender, cluster["two"])  # nobody has adopted the log: it is read from the bucket
             cluster.start("one")
@@ -143,7 +145,7 @@ def test_a_peer_adopts_the_log_of_a_process_that_does_not_return(
     tmp_path: Path,
 ) -> None:
     sender = Sender(2)
-    with two_nodes(tmp_path, s3, adopt_after_s=1) as cluster:
+    with two_nodes(tmp_path, s3, adopt_after_s=3) as cluster:
         sender.send(cluster["one"], 30, kill=True)
         wait_until(lambda: "adopted log is written" in cluster["two"].log())
         check(sender, cluster["two"])
@@ -158,7 +160,7 @@ def test_a_paused_process_does_no_harm_when_it_wakes_up(
     tmp_path: Path,
 ) -> None:
     sender = Sender(3)
-    with two_nodes(tmp_path, s3, adopt_after_s=1) as cluster:
+    with two_nodes(tmp_path, s3, adopt_after_s=3) as cluster:
         paused = cluster["one"]
         sender.send(paused, 30)
         paused.process.send_signal(signal.SIGSTOP)
