@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from tracestore.cli.block import run_block
 from tracestore.cli.config import run_config
 from tracestore.cli.demo import run_demo
 from tracestore.cli.failure import describe
@@ -15,6 +16,7 @@ from tracestore.cli.running import FORCED_EXIT_CODE
 from tracestore.cli.serve import run_serve
 from tracestore.cli.tags import run_tags
 from tracestore.cli.trace import run_trace
+from tracestore.cli.usage import run_usage
 from tracestore.errors import TracestoreError
 from tracestore.version import package_version
 
@@ -28,6 +30,8 @@ usage: tracestore [command] [flags]
   demo     serve, with the traffic of a simulated shop
   config   print the effective settings, each with its origin
   index    check the index of the blocks, or make it anew from them
+  block    list the blocks, look into one, verify them
+  usage    how many bytes tenants, services and attributes take
 
   --help, --version
 
@@ -42,6 +46,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "demo": run_demo,
     "config": run_config,
     "index": run_index,
+    "block": run_block,
+    "usage": run_usage,
 }
 
 
