@@ -125,7 +125,7 @@ def main() -> None:
         )
         bench = Bench(place, metas, arguments.delay_ms / 1e3, arguments.ahead)
         print(f"{'':>5} {'requests':>9} {'MB':>8} {'wall ms':>9} {'CPU ms':>9} {'found':>8}")
-        for text, limit in SEARCHES if not arguments.short else SEARCHES[2:3]:
+        for text, limit in SEARCHES if not arguments.short else SEARCHES[2::3]:
             bench.measure(
                 f"{text} limit {limit}",
                 lambda sources, t=text, n=limit: len(run(sources, t, None, n).traces),

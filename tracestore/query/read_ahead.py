@@ -1,10 +1,10 @@
 """Reads of blocks in a bucket before they are asked for.
 
 A query goes from block to block and, in a block, from chunk to chunk, and asks much the same of
-each. What it asked of the last two it will most likely ask of the next ones: that is read for some
-of them at once, in other threads, into the memory that all blocks share. The more often it was so,
-the further ahead; if it turns out otherwise the counting begins anew. So what is read in vain is
-about as much as what was read at all, at most, and a query that looks at one block reads nothing
+each. What it asked of two neighbours it will most likely ask of the next ones: that is read for
+some of them at once, in other threads, into the memory that all blocks share. The more often it was
+so, the further ahead; if it turns out otherwise the counting begins anew. So what is read in vain
+is about as much as what was read at all, at most, and a query that looks at one block reads nothing
 ahead.
 """
 
@@ -54,8 +54,39 @@ class _Column:
 
 
 _Want: TypeAlias = _Filters | _Footer | _Column
+_OF_WHOLE_TRACES = tuple(_Footer(table) for table in Table)
+"""What whole traces take at least; of a small table it is all there is."""
 _Place: TypeAlias = tuple[int, int]
 """Number of a block in the order of the query, and of a chunk in it."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """How one want went from block to block."""
+
+    place: _Place
+    """Where it was asked last."""
+    length: int = 1
+    """Places in a row where it was asked."""
+    forwards: bool = True
+
+    def go_to(self, place: _Place) -> None:
+        """Note that it is asked elsewhere."""
+        step = place[0] - self.place[0]
+        forwards = step > 0 if step else self.forwards
+        is_next = place == (self.place[0], self.place[1] + 1) or 0 < abs(step) <= GAP_MAX
+        if not is_next:
+            self.length = 1
+        elif forwards == self.forwards:
+            self.length += 1
+        else:
+            self.length = 2
+        self.place, self.forwards = place, forwards
+
+    def leads_to(self, place: _Place) -> bool:
+        """Tell whether it was asked at a place, or just before it."""
+        behind = place[0] - self.place[0] if self.forwards else self.place[0] - place[0]
+        return 0 <= behind <= GAP_MAX
 
 
 class ReadAhead:
@@ -74,15 +105,7 @@ class ReadAhead:
         self._blocks_max = blocks_max
         self._lock = threading.Lock()
         self._is_over = False
-        self._place: _Place = (-1, 0)
-        self._wants: dict[_Want, None] = {}
-        """What has been asked at this place."""
-        self._before: frozenset[_Want] = frozenset()
-        """What was asked at the last place."""
-        self._forwards = True
-        """Whether the query goes from the first to the last block, or the other way."""
-        self._run = 0
-        """Places in a row at which something was asked that had been asked at the one before."""
+        self._runs: dict[_Want, _Run] = {}
         self._chunks: dict[int, int] = {}
         self._ahead: dict[_Place, Future[None]] = {}
         self._given: dict[_Place, set[_Want]] = {}
@@ -99,13 +122,11 @@ class ReadAhead:
 
     def ask(self, number: int, chunk: int | None, wants: Sequence[_Want]) -> None:
         """Note what is asked of a block, and wait for it if it is being read ahead."""
+        place = (number, chunk or 0)
         with self._lock:
-            place = (number, self._place[1] if number == self._place[0] else 0)
-            if chunk is not None:
-                place = (number, chunk)
-            if place != self._place:
-                self._move(place)
-            self._wants.update(dict.fromkeys(wants))
+            moved = [run for want in wants if (run := self._note(want, place)) is not None]
+            if moved and not self._is_over:
+                self._go_ahead(place, max(moved, key=lambda run: run.length))
             future = self._ahead.pop(place, None)
         if future is not None and not future.cancel():
             future.result()
@@ -114,34 +135,41 @@ class ReadAhead:
         """Note how many chunks a block has."""
         self._chunks[number] = count
 
-    def _move(self, place: _Place) -> None:
-        """Go on to another place: judge the last two, and read ahead of it."""
-        last, asked = self._place, frozenset(self._wants)
-        self._place, self._wants = place, {}
-        common = asked & self._before
-        self._before = asked
-        step = place[0] - last[0]
-        is_next = step == 0 and place[1] == last[1] + 1
-        forwards = step > 0 if step else self._forwards
-        if last[0] < 0 or not common or not (is_next or 0 < abs(step) <= GAP_MAX):
-            self._run = 1
-            return
-        self._run = self._run + 1 if forwards == self._forwards else 2
-        self._forwards = forwards
-        depth = min(self._blocks_max, 1 << (self._run - 1))
-        for target in self._after(place, depth):
-            missing = common - self._given.setdefault(target, set())
-            before = self._ahead.get(target)
-            if missing and not self._is_over and (before is None or before.done()):
-                self._given[target] |= missing
-                self._ahead[target] = self._executor.submit(self._read, target, missing)
+    def _note(self, want: _Want, place: _Place) -> _Run | None:
+        """Get the run of a want that goes on at another place."""
+        run = self._runs.get(want)
+        if run is None:
+            self._runs[want] = _Run(place)
+            return None
+        if run.place == place:
+            return None
+        run.go_to(place)
+        return run if run.length > 1 else None
 
-    def _after(self, place: _Place, count: int) -> Iterator[_Place]:
+    def _go_ahead(self, place: _Place, longest: _Run) -> None:
+        """Read what goes the same way together, beyond a place."""
+        alike = {
+            want
+            for want, run in self._runs.items()
+            if run.length > 1 and run.forwards == longest.forwards and run.leads_to(place)
+        }
+        depth = min(self._blocks_max, 1 << min(longest.length - 1, 16))
+        for target in self._after(place, depth, forwards=longest.forwards):
+            missing = alike - self._given.setdefault(target, set())
+            if target[1] > 0:
+                missing = {w for w in missing if isinstance(w, _Column) and w.of_chunk}
+            before = self._ahead.get(target)
+            if missing and (before is None or before.done()):
+                self._given[target] |= missing
+                read = self._executor.submit(self._read, target, frozenset(missing))
+                self._ahead[target] = read
+
+    def _after(self, place: _Place, count: int, *, forwards: bool) -> Iterator[_Place]:
         number, chunk = place
         for _ in range(count):
             chunk += 1
             if chunk >= self._chunks.get(number, 1):
-                number, chunk = number + (1 if self._forwards else -1), 0
+                number, chunk = number + (1 if forwards else -1), 0
             if not 0 <= number < len(self._blocks):
                 return
             yield number, chunk
@@ -216,4 +244,7 @@ class AheadSource:
 
     def find_traces(self, trace_ids: Sequence[bytes], stats: QueryStats) -> list[SpanTables]:
         self._ahead.ask(self._number, None, [_Filters()])
-        return self._block.find_traces(trace_ids, stats)
+        found = self._block.find_traces(trace_ids, stats)
+        if found:
+            self._ahead.ask(self._number, None, _OF_WHOLE_TRACES)
+        return found
