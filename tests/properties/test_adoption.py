@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.bucket_nodes import BANK, ENDS, SHOP, Node, in_blocks, in_sources
+from support.bucket_nodes import BANK, ENDS, SHOP, Node, body, in_blocks, in_sources
 from support.server import wait_until
 
 from tracestore.model.ids import TenantId
@@ -26,6 +26,7 @@ TENANTS = (SHOP, BANK)
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a dead adopter holds is free soon."""
     monkeypatch.setattr("tracestore.services.ingester.adoption.LEASE_S", 0.2)
+    monkeypatch.setattr("tracestore.services.ingester.adoption.LOOK_S", 0.02)
 
 
 def tenant_of(number: int) -> TenantId:
@@ -44,7 +45,8 @@ class Cluster:
 
     def node(self, instance: str, dies_at: int | None = None) -> Node:
         self._seed += 1
-        node = Node(self.bucket, self.directory, instance, self._seed)
+        size = 1 << 20 if self._seed % 2 else len(body(1))  # all at once, or bit by bit
+        node = Node(self.bucket, self.directory, instance, self._seed, block_bytes_max=size)
         node.store.dies_at = dies_at
         return node
 
@@ -55,7 +57,7 @@ class Cluster:
             for number in NUMBERS:
                 await node.append(tenant_of(number), number)
                 self.acknowledged.add(number)
-                if rng.random() < 0.3:
+                if rng.random() < 0.12:
                     await node.ingester.flush_all()
 
     def see(self, node: Node) -> None:

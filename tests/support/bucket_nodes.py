@@ -65,7 +65,15 @@ def body(number: int) -> bytes:
 class Node:
     """One life of an ingester."""
 
-    def __init__(self, bucket: ObjectStore, directory: Path, instance: str, seed: int) -> None:
+    def __init__(
+        self,
+        bucket: ObjectStore,
+        directory: Path,
+        instance: str,
+        seed: int,
+        *,
+        block_bytes_max: int = 1 << 20,
+    ) -> None:
         clock, rng, metrics = HastyClock(), random.Random(seed), Metrics(version="0")
         self.store = FaultyStore(bucket)
         self.pools = [
@@ -97,7 +105,7 @@ class Node:
         )
         self.own.watch(self.log)
         self.ingester = Ingester(
-            IngesterSettings(wal=wal, flush_retry_s=0.01),
+            IngesterSettings(wal=wal, flush_retry_s=0.01, max_block_bytes=block_bytes_max),
             BlockSettings(),
             Durables(
                 open_log=self.log.tenant,

@@ -12,7 +12,8 @@ Source: docs/formats/wal.md, docs/formats/index.md.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,7 +43,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0
 """How often the writers of the index are looked at."""
 LEASE_S = 30.0
-"""Term of the lease; it is renewed at each object that is read and each block that is written."""
+"""Term of the lease; it is renewed four times in it."""
 DELETED_AT_ONCE = 500
 
 
@@ -69,8 +70,8 @@ class _Adopted:
 
     fence: Fence
     """The writer, and its epoch under this process."""
-    lease: Lease
-    heads: tuple[tuple[TenantId, Head], ...]
+    lease: _Kept
+    filling: _Filling
     end: int
     """The number of the tombstone."""
 
@@ -110,6 +111,7 @@ class Adopter:
         self._metrics = metrics
         self._silent_since: dict[WriterId, int] = {}
         self._answered: tuple[WriterId, ...] = ()
+        self._stopping = threading.Event()
 
     @property
     def answered(self) -> tuple[WriterId, ...]:
@@ -131,7 +133,8 @@ class Adopter:
             await self._clock.sleep(LOOK_S)
 
     async def drain(self) -> None:
-        """Nothing: what is adopted and not written stays in the log, for the next."""
+        """Read no further: what is adopted and not written stays in the log, for the next."""
+        self._stopping.set()
 
     def due(self) -> list[Writer]:
         """Find the writers that should be adopted now."""
@@ -166,19 +169,19 @@ class Adopter:
         if adopted is None:
             return
         try:
-            while not all(self._ingester.is_flushed(*each) for each in adopted.heads):
+            while not adopted.filling.is_flushed:
                 await self._clock.sleep(LOOK_S / 4)
-                if not await self._pool.run(adopted.lease.renew):
-                    raise UnavailableError(f"the lease to adopt {writer.id} was lost")
+                await self._pool.run(adopted.lease.keep)
             await self._pool.run(self._end, adopted)
         finally:
             self._answered = tuple(id for id in self._answered if id != writer.id)
             await self._pool.run(adopted.lease.release)
 
     def _adopt(self, writer: Writer) -> _Adopted | None:
-        lease = self._leases.acquire(f"adopt-{writer.id}", LEASE_S)
-        if lease is None:
+        acquired = self._leases.acquire(f"adopt-{writer.id}", LEASE_S)
+        if acquired is None:
             return None
+        lease = _Kept(acquired, self._clock, self._stopping)
         try:
             epoch = self._commit(writer)
             read = None if epoch is None else self._read(writer, epoch, lease)
@@ -188,13 +191,12 @@ class Adopter:
         if read is None:
             lease.release()
             return None
-        heads, end = read
+        filling, end = read
         self._answered = (*self._answered, writer.id)
-        spans = sum(head.spans for _, head in heads)
-        extra = {"writer": writer.id, "instance": writer.instance, "spans": spans}
+        extra = {"writer": writer.id, "instance": writer.instance, "objects": end - 1}
         log.warning("log of a writer that is gone was adopted", extra=extra)
         fence = Fence(writer=writer.id, epoch=writer.epoch + 1)
-        return _Adopted(fence=fence, lease=lease, heads=tuple(heads), end=end)
+        return _Adopted(fence=fence, lease=lease, filling=filling, end=end)
 
     def _commit(self, writer: Writer) -> int | None:
         """Become the owner. Returns: the new epoch; None if somebody else was first."""
@@ -212,12 +214,12 @@ class Adopter:
             return None
         return epoch
 
-    def _read(
-        self, writer: Writer, epoch: int, lease: Lease
-    ) -> tuple[list[tuple[TenantId, Head]], int]:
+    def _read(self, writer: Writer, epoch: int, lease: _Kept) -> tuple[_Filling, int]:
         """Seal the log, and fill heads with what no block holds.
 
         Returns: the heads, and where the tombstone is.
+        Cost: memory for one block beside what the ingester holds: a longer log is read when the
+            blocks of what was read so far are written.
         """
         held = held_by_blocks(self._index.current(), writer.id)
         tombstone = Tombstone(owner=self._own.writer.id, epoch=epoch)
@@ -227,9 +229,20 @@ class Adopter:
         for number, content in read_objects(self._store, writer.id, extent.numbers):
             if content is not None:
                 self._load(filling, decoder, held, number, content)
-            if not lease.is_held and not lease.renew():
-                raise UnavailableError(f"the lease to adopt {writer.id} was lost")
-        return list(filling.finish(extent.end - 1)), extent.end
+            elif number > held.last:
+                log.error("object of a log is missing", extra={"key": wal_key(writer.id, number)})
+                self._metrics.corrupt_record()
+            if filling.is_full:
+                filling.hand_over(number)
+                self._wait_until_flushed(filling, lease)
+            lease.keep()
+        filling.hand_over(extent.end - 1)
+        return filling, extent.end
+
+    def _wait_until_flushed(self, filling: _Filling, lease: _Kept) -> None:
+        while not filling.is_flushed:
+            self._stopping.wait(LOOK_S / 4)
+            lease.keep()
 
     def _load(
         self,
@@ -258,8 +271,33 @@ class Adopter:
         log.info("adopted log is written", extra={"writer": writer})
 
 
+class _Kept:
+    """A lease that is renewed in time while its holder works."""
+
+    def __init__(self, lease: Lease, clock: Clock, stopping: threading.Event) -> None:
+        self._lease = lease
+        self._clock = clock
+        self._stopping = stopping
+        self._renewed_ns = clock.monotonic_ns()
+
+    def keep(self) -> None:
+        """Renew it if it is time. Raises: UnavailableError if it is lost, or the process stops."""
+        if self._stopping.is_set():
+            raise UnavailableError("the process stops")
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._renewed_ns < LEASE_S * 1e9 / 4:
+            return
+        if not self._lease.renew():
+            raise UnavailableError(f"lease {self._lease.name} was lost")
+        self._renewed_ns = now_ns
+
+    def release(self) -> None:
+        """Let others have it. Raises: UnavailableError."""
+        self._lease.release()
+
+
 class _Filling:
-    """Heads of an adopted log while they are filled: one a tenant that grows, and full ones."""
+    """The heads of an adopted log: those that grow, one a tenant, and those handed over."""
 
     def __init__(self, ingester: Adopting, writer: WriterId, fence: Fence) -> None:
         self._ingester = ingester
@@ -267,36 +305,34 @@ class _Filling:
         self._fence = fence
         self._growing: dict[TenantId, tuple[Head, int]] = {}
         """Head, and the first object that it stands for."""
-        self._full: list[tuple[TenantId, Head]] = []
-        self._begun: dict[TenantId, int] = {}
+        self.handed_over: list[tuple[TenantId, Head]] = []
 
     def add(self, tenant: TenantId, number: int, payload: bytes) -> None:
         """Decode a record of an object."""
         growing = self._growing.get(tenant)
-        if growing is not None:
-            head, first = growing
-            if head.wire_bytes >= self._ingester.head_bytes_max and number > self._begun[tenant]:
-                self._end(tenant, head, first, number - 1)
-                growing = None
         if growing is None:
-            growing = self._ingester.new_head(self._fence), number
-            self._growing[tenant] = growing
-        self._begun[tenant] = number
+            growing = self._growing[tenant] = self._ingester.new_head(self._fence), number
         growing[0].load(payload)
 
-    def finish(self, last: int) -> Iterator[tuple[TenantId, Head]]:
-        """Give all heads to the ingester.
+    @property
+    def is_full(self) -> bool:
+        """Whether the heads that grow are as large as one block."""
+        size = sum(head.wire_bytes for head, _ in self._growing.values())
+        return size >= self._ingester.head_bytes_max
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether blocks hold what was handed over, or another process answers for it."""
+        return all(self._ingester.is_flushed(*each) for each in self.handed_over)
+
+    def hand_over(self, last: int) -> None:
+        """Give the heads to the ingester, which writes them.
 
         Args:
-            last: the last object of the log.
+            last: the last object that was read whole.
         """
         for tenant, (head, first) in list(self._growing.items()):
-            self._end(tenant, head, first, last)
-        for tenant, head in self._full:
+            head.segments = (str(WalRange(self._writer, first, last)),)
             self._ingester.adopt(tenant, head)
-            yield tenant, head
-
-    def _end(self, tenant: TenantId, head: Head, first: int, last: int) -> None:
-        head.segments = (str(WalRange(self._writer, first, last)),)
-        self._full.append((tenant, head))
-        del self._growing[tenant]
+            self.handed_over.append((tenant, head))
+            del self._growing[tenant]
