@@ -54,6 +54,10 @@ class FencedError(ConflictError):
     """Stop: another process answers for this one's log. Nothing that it holds may be committed."""
 
 
+class OutdatedBlockError(ConflictError):
+    """Write the block anew under another ID: this one is too old, its objects may be deleted."""
+
+
 class UnavailableError(TracestoreError):
     """Retry later, with backoff and jitter. HTTP 503, gRPC UNAVAILABLE."""
 

@@ -59,7 +59,8 @@ class IndexFollower:
         """Commit a block; it is in the list when this returns. Synchronous, thread-safe.
 
         Raises: FencedError if another process answers for the writer of the fence;
-            UnavailableError: the outcome is open then, and adding it again is right.
+            OutdatedBlockError if it was written too long ago: write it anew; UnavailableError:
+            the outcome is open then, and adding it again is right.
         """
         self.commit(self.new_change(add=(meta,), fence=fence))
 
@@ -71,10 +72,16 @@ class IndexFollower:
         forget: Sequence[BlockRef] = (),
         writers: WriterChange | None = None,
         fence: Fence | None = None,
+        floor_ns: int = 0,
     ) -> Change:
         """Make a change to be passed to ``commit`` until that succeeds."""
         return self._commits.new_change(
-            add=add, remove=remove, forget=forget, writers=writers, fence=fence
+            add=add,
+            remove=remove,
+            forget=forget,
+            writers=writers,
+            fence=fence,
+            floor_ns=floor_ns,
         )
 
     def commit(self, change: Change) -> int:

@@ -191,6 +191,13 @@ class Head:
                 self._builder = None
             return self._view
 
+    def rename(self, block_id: BlockId) -> None:
+        """Become another block: what was written under the ID so far may be gone."""
+        with self._decoding:
+            self.block_id = block_id
+            if self._view is not None:
+                self._view = LiveSource(self._view.frozen, block_id)
+
     def _freeze(self) -> LiveSource | None:
         if self._builder is None or self._view_requests == self._decoded_requests:
             return self._view

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tracestore.errors import FencedError, MalformedError, UnavailableError
+from tracestore.errors import FencedError, MalformedError, OutdatedBlockError, UnavailableError
 from tracestore.kernel import RequestCheck
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import TenantId
@@ -228,7 +228,8 @@ class TenantLive:
         Harmless if it is flushed already. After a failure the head stays as searchable as it was,
         and the next attempt goes on where this one stopped.
 
-        Raises: UnavailableError, FencedError.
+        Raises: UnavailableError, FencedError; OutdatedBlockError if it took so long that the block
+            has to be written again.
         """
         found = [cut for cut in self._cut if cut.head is head]
         if not found:
@@ -248,6 +249,11 @@ class TenantLive:
                     self._flusher.commit(cut.meta, head.fence)
                 except FencedError:
                     self._let_go(cut)  # another process answers for its spans
+                    raise
+                except OutdatedBlockError:
+                    # its objects may be deleted by now: the next attempt writes another block
+                    cut.meta = None
+                    head.rename(self._new_head().block_id)
                     raise
             self._let_go(cut)
         self._drop(segments)

@@ -66,6 +66,9 @@ class Commit:
     """What came before is void, the list is ``add`` without ``remove``, the writers are those of
     ``writers.open``: written by a rebuild."""
     writers: WriterChange = NO_CHANGE
+    floor_ns: int = 0
+    """Blocks that were written before it and that no commit has added are refused from now on, so
+    that their objects may be deleted. 0: says nothing."""
 
     def to_json(self) -> bytes:
         """Render the object ``index/<sequence>.json``."""
@@ -86,6 +89,8 @@ class Commit:
                 "close": list(self.writers.close),
                 "adopt": [adoption.to_dict() for adoption in self.writers.adopt],
             }
+        if self.floor_ns:
+            values["floor_ns"] = self.floor_ns
         return json.dumps(values, separators=(",", ":"), sort_keys=True).encode()
 
     @classmethod
@@ -103,6 +108,7 @@ class Commit:
                 forget=tuple(_ref_from_dict(ref) for ref in values.get("forget", ())),
                 reset=bool(values.get("reset", False)),
                 writers=_writer_change(values.get("writers", {})),
+                floor_ns=int(values.get("floor_ns", 0)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptionError(f"index commit is not valid ({error!r})", key=key) from error
@@ -122,6 +128,8 @@ class BlockList:
     """Blocks that are gone from the list and not yet forgotten."""
     writers: Writers = field(default_factory=lambda: NO_WRITERS)
     """Processes that were opened and not closed: who may hold spans that no block has yet."""
+    floor_ns: int = 0
+    """A block that was written before it and is not known cannot be added any more."""
 
     def blocks(self, tenant: TenantId) -> tuple[BlockMeta, ...]:
         """Return the blocks of a tenant, newest first; empty if it has none."""
@@ -158,12 +166,14 @@ class BlockList:
         touched: dict[TenantId, dict[BlockId, BlockMeta]] = {}
         tenants = dict(self.tenants)
         writers = self.writers
+        floor_ns = self.floor_ns
         for commit in commits:
             assert commit.sequence == sequence + 1 or (commit.reset and commit.sequence > sequence)
             sequence = commit.sequence
             if commit.reset:
                 tenants, touched, removed, writers = {}, {}, {}, NO_WRITERS
             writers = commit.writers.apply(writers)
+            floor_ns = max(floor_ns, commit.floor_ns)
             for meta in commit.add:
                 _touch(touched, tenants, meta.tenant)[meta.id] = meta
             for ref in commit.remove:
@@ -181,6 +191,7 @@ class BlockList:
             tenants=MappingProxyType(tenants),
             removed=MappingProxyType(removed),
             writers=writers,
+            floor_ns=floor_ns,
         )
 
     def to_json(self, *, time_ns: int) -> bytes:
@@ -195,6 +206,7 @@ class BlockList:
                 for removed in self.removed.values()
             ],
             "writers": to_list(self.writers),
+            "floor_ns": self.floor_ns,
         }
         return json.dumps(values, separators=(",", ":"), sort_keys=True).encode()
 
@@ -210,6 +222,7 @@ class BlockList:
                 removed[ref_of(meta)] = RemovedBlock(meta=meta, removed_ns=int(entry["removed_ns"]))
             sequence = int(values["sequence"])
             writers = from_list(values.get("writers", ()))
+            floor_ns = int(values.get("floor_ns", 0))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptionError(f"index checkpoint is not valid ({error!r})", key=key) from error
         tenants: dict[TenantId, list[BlockMeta]] = {}
@@ -220,6 +233,7 @@ class BlockList:
             tenants=MappingProxyType({name: tuple(held) for name, held in tenants.items()}),
             removed=MappingProxyType(removed),
             writers=writers,
+            floor_ns=floor_ns,
         )
 
 

@@ -17,7 +17,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tracestore.clock import Clock
-from tracestore.errors import ConflictError, CorruptionError, UnavailableError
+from tracestore.errors import (
+    ConflictError,
+    CorruptionError,
+    OutdatedBlockError,
+    UnavailableError,
+)
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import new_block_id
 from tracestore.settings.index_tree import CommitSettings as CommitSettings
@@ -53,6 +58,8 @@ class Change:
     writers: WriterChange = NO_CHANGE
     fence: Fence | None = None
     """The change is refused unless this writer is in the index with this epoch."""
+    floor_ns: int = 0
+    """Blocks written before it that are not known are not added any more, by whomever."""
 
 
 class CommitLog:
@@ -172,6 +179,7 @@ class CommitLog:
         forget: Sequence[BlockRef] = (),
         writers: WriterChange | None = None,
         fence: Fence | None = None,
+        floor_ns: int = 0,
     ) -> Change:
         """Make a change with an ID of its own, to be passed to ``commit`` until that succeeds."""
         name = new_block_id(self._clock.now_ns(), self._rng)
@@ -182,13 +190,15 @@ class CommitLog:
             forget=tuple(forget),
             writers=writers or NO_CHANGE,
             fence=fence,
+            floor_ns=floor_ns,
         )
 
     def commit(self, change: Change) -> int:
         """Make a change happen, once. Returns a sequence at which it has happened.
 
         Cost: one request if nobody else commits; three for each number lost to somebody.
-        Raises: FencedError if its fence does not hold; ConflictError if it contradicts what others
+        Raises: FencedError if its fence does not hold; OutdatedBlockError if a block was written
+            too long ago; ConflictError if it contradicts what others
             committed (plan again), or if every attempt was lost; UnavailableError if the store does
             not answer: the outcome is open then, and committing the same change again is right.
         """
@@ -243,6 +253,7 @@ class CommitLog:
             remove=remove,
             forget=change.forget,
             writers=change.writers,
+            floor_ns=change.floor_ns,
         )
 
     def _write(self, commit: Commit) -> bool:
@@ -354,9 +365,10 @@ def fits(blocks: BlockList, change: Change) -> bool:
 def settle(blocks: BlockList, change: Change) -> tuple[tuple[BlockMeta, ...], tuple[BlockRef, ...]]:
     """Return what of a change is still to do, or refuse it.
 
-    Raises: FencedError if the fence does not hold; ConflictError if a block to add is there with
-        other content, or a block to remove is not there, or the writers are not as expected:
-        whoever planned it did not know the list as it is.
+    Raises: FencedError if the fence does not hold; OutdatedBlockError if a block to add was written
+        too long ago; ConflictError if a block to add is there with other content, or a block to
+        remove is not there, or the writers are not as expected: whoever planned it did not know
+        the list as it is.
     """
     check_fence(blocks.writers, change.fence)
     change.writers.check(blocks.writers)
@@ -368,6 +380,11 @@ def settle(blocks: BlockList, change: Change) -> tuple[tuple[BlockMeta, ...], tu
                 f"block {meta.id} of tenant {meta.tenant} is in the index with other content"
             )
         if known is None:
+            if meta.created_ns < blocks.floor_ns:
+                raise OutdatedBlockError(
+                    f"block {meta.id} of tenant {meta.tenant} was written too long ago to be "
+                    "committed: its objects may be gone"
+                )
             add.append(meta)
     for ref in change.remove:
         if blocks.find(ref) is None:
@@ -388,7 +405,7 @@ def is_done(blocks: BlockList, change: Change) -> bool:
         return False
     if any(ref in blocks.removed for ref in change.forget):
         return False
-    return change.writers.is_done(blocks.writers)
+    return change.writers.is_done(blocks.writers) and blocks.floor_ns >= change.floor_ns
 
 
 def _find_ever(blocks: BlockList, ref: BlockRef) -> BlockMeta | None:

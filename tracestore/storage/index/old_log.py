@@ -43,6 +43,12 @@ class OldLog:
         last = self.commits.get(self.last)
         return 0 if last is None else last.time_ns
 
+    @property
+    def floor_ns(self) -> int:
+        """From when on blocks must have been written to be added, as far as can be known."""
+        folded = (blocks.floor_ns for blocks in self.checkpoints.values())
+        return max((*folded, *(commit.floor_ns for commit in self.commits.values())), default=0)
+
     def removed_refs(self) -> set[BlockRef]:
         """Return every block that was removed as far as can be known."""
         refs = {ref for blocks in self.checkpoints.values() for ref in blocks.removed}

@@ -99,6 +99,7 @@ def rebuild(store: ObjectStore, clock: Clock, rng: random.Random, *, writer: str
             remove=plan.remove,
             reset=True,
             writers=WriterChange(open=tuple(writers.values())),
+            floor_ns=old.floor_ns,
         )
         try:
             store.put_if_absent(commit_key(commit.sequence), commit.to_json())

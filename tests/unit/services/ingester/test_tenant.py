@@ -8,7 +8,7 @@ from support.clocks import ManualClock
 from support.fake_wal import FakeWal
 from support.otlp import request, span
 
-from tracestore.errors import UnavailableError
+from tracestore.errors import OutdatedBlockError, UnavailableError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import SINGLE_TENANT, new_block_id
 from tracestore.model.results import QueryStats
@@ -30,6 +30,7 @@ class Setup:
         self.wal = FakeWal()
         self.blocks: list[BlockMeta] = []
         self.commit_failures = 0
+        self.commit_error: Exception | None = None
         self.woken = 0
         self._rng = random.Random(1)
         self._quarantine = Quarantine(directory)
@@ -57,6 +58,8 @@ class Setup:
         if self.commit_failures:
             self.commit_failures -= 1
             raise UnavailableError("no space left")
+        if self.commit_error is not None:
+            raise self.commit_error
         self.blocks.append(meta)
 
     def wake(self) -> None:
@@ -115,6 +118,29 @@ def test_a_request_that_the_disk_refused_is_never_found(make: Callable[..., Setu
     assert setup.searchable() == []
     assert setup.tenant.live.is_empty
     assert setup.tenant.live.pending_bytes == 0
+
+
+def test_a_block_that_is_too_old_to_be_committed_is_written_anew_as_another(
+    make: Callable[..., Setup],
+) -> None:
+    setup = make()
+    setup.tenant.append(one(1))
+    setup.commit_error = OutdatedBlockError("too old")
+    old = setup.tenant.live.block_id
+    with pytest.raises(OutdatedBlockError):
+        setup.flush()
+    (head,) = setup.tenant.cut_heads
+    assert [view.id for view in setup.tenant.sources()] == [head.block_id]
+    assert setup.searchable() == [1]
+
+    setup.commit_error = None
+    setup.clock.advance(5)
+    setup.tenant.flush(head)
+    (meta,) = setup.blocks
+    assert meta.id == head.block_id != old
+    assert meta.created_ns == setup.clock.now_ns()
+    assert setup.tenant.cut_heads == ()
+    assert setup.wal.dropped
 
 
 def test_a_block_holds_what_its_segments_hold(make: Callable[..., Setup]) -> None:

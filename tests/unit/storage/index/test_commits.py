@@ -4,11 +4,18 @@ import pytest
 from support.blocks import block_meta
 from support.clocks import ManualClock
 
-from tracestore.errors import ConflictError, CorruptionError, NotFoundError, UnavailableError
+from tracestore.errors import (
+    ConflictError,
+    CorruptionError,
+    NotFoundError,
+    OutdatedBlockError,
+    UnavailableError,
+)
 from tracestore.model.ids import TenantId
 from tracestore.storage.index.blocklist import ref_of
 from tracestore.storage.index.commits import CommitLog, CommitSettings
 from tracestore.storage.index.objects import read_latest
+from tracestore.storage.index.rebuild import rebuild
 from tracestore.storage.objects.layout import LATEST_KEY, checkpoint_key, commit_key
 from tracestore.storage.objects.memory import MemoryObjectStore
 
@@ -254,3 +261,43 @@ def test_a_commit_under_a_wrong_number_is_damage(store: OpenOutcome) -> None:
 
     with pytest.raises(CorruptionError, match="says that it is 1"):
         log.load()
+
+
+def test_blocks_older_than_the_floor_are_refused_for_ever(store: OpenOutcome) -> None:
+    first, second = open_log(store, 1), open_log(store, 2)
+    first.commit(first.new_change(add=[block_meta("known", end_ns=5)]))
+    late = second.new_change(add=[block_meta("late", end_ns=99)])
+    again = second.new_change(add=[block_meta("known", end_ns=5)])
+    second.catch_up()
+
+    first.commit(first.new_change(floor_ns=100))
+    first.commit(first.new_change(floor_ns=50))  # it never falls
+
+    with pytest.raises(OutdatedBlockError, match="block late of tenant shop"):
+        second.commit(late)
+    assert second.commit(again) <= 3  # it was added long before
+    second.commit(second.new_change(add=[block_meta("new", end_ns=100)]))
+    assert names(first) == ["known", "new"]
+
+
+def test_the_floor_outlives_checkpoints_and_rebuilds(store: OpenOutcome) -> None:
+    log = open_log(store, checkpoint_commits=2)
+    log.commit(log.new_change(floor_ns=100))
+    log.commit(log.new_change(add=[block_meta("a", end_ns=100)]))
+    assert read_latest(store).checkpoint == 2
+    assert open_log(store).load().floor_ns == 100
+
+    rebuild(store, ManualClock(), random.Random(3), writer="rebuild")
+    other = open_log(store, 4)
+    with pytest.raises(OutdatedBlockError):
+        other.commit(other.new_change(add=[block_meta("late", end_ns=99)]))
+
+
+def test_a_floor_whose_answer_was_lost_is_committed_once(store: OpenOutcome) -> None:
+    log = open_log(store)
+    change = log.new_change(floor_ns=7)
+    store.fail = "before"
+    with pytest.raises(UnavailableError):
+        log.commit(change)
+    assert log.commit(change) == log.commit(change) == 1
+    assert log.current.floor_ns == 7
