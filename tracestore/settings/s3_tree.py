@@ -28,7 +28,8 @@ class S3Settings:
     endpoint: str = ""
     """host or host:port, with or without ``https://``; empty: Amazon's of the region."""
     region: str = ""
-    """Region of the bucket; empty: as the AWS settings of the environment say, else us-east-1."""
+    """Region of the bucket; empty: that of an endpoint of Amazon, else as the AWS settings of the
+    environment say, else us-east-1."""
     access_key: str = ""
     """Access key; empty: the usual AWS chain (environment, files, web identity, instance)."""
     secret_key: str = ""

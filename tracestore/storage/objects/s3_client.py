@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import boto3
@@ -12,6 +13,10 @@ from tracestore.errors import SettingsError
 from tracestore.settings.s3_tree import S3Settings
 
 DEFAULT_REGION = "us-east-1"
+_AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
+_REGION = re.compile(
+    r"\bs3[.-](?:dualstack\.|fips\.)?([a-z]{2}(?:-[a-z]+)+-[0-9]+)\.amazonaws\.com"
+)
 _STYLES = {"auto": "auto", "path": "path", "dns": "virtual"}
 
 
@@ -20,7 +25,7 @@ def make_client(settings: S3Settings) -> Any:
 
     Raises: SettingsError for what the library does not take.
     """
-    style: Any = "path" if settings.forcepathstyle else _STYLES[settings.bucket_lookup_type]
+    style: Any = _style(settings)
     certificate: str | tuple[str, str] | None = settings.tls_cert_path or None
     if certificate is not None and settings.tls_key_path:
         certificate = (settings.tls_cert_path, settings.tls_key_path)
@@ -47,13 +52,39 @@ def make_client(settings: S3Settings) -> Any:
         )
         return session.client(
             "s3",
-            region_name=settings.region or session.region_name or DEFAULT_REGION,
+            region_name=(
+                settings.region
+                or _region_of(settings.endpoint)
+                or session.region_name
+                or DEFAULT_REGION
+            ),
             endpoint_url=endpoint_url(settings),
             verify=verify,
             config=config,
         )
     except (BotoCoreError, ValueError, OSError) as error:
         raise SettingsError(f"storage.s3: cannot make a client: {error}") from error
+
+
+def _style(settings: S3Settings) -> str:
+    """Choose where the bucket stands: in the host for Amazon, in the path elsewhere."""
+    if settings.forcepathstyle:
+        return "path"
+    style = _STYLES[settings.bucket_lookup_type]
+    is_amazon = _host(settings.endpoint).endswith(_AMAZON)
+    if style == "auto" and is_amazon and "." not in settings.bucket:  # certificates know one level
+        return "virtual"
+    return style
+
+
+def _region_of(endpoint: str) -> str:
+    """Read the region out of an endpoint of Amazon; empty if it names none."""
+    match = _REGION.search(_host(endpoint))
+    return "" if match is None else match[1]
+
+
+def _host(endpoint: str) -> str:
+    return endpoint.rpartition("://")[2].partition("/")[0].partition(":")[0]
 
 
 def endpoint_url(settings: S3Settings) -> str | None:
