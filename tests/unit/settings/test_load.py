@@ -93,6 +93,12 @@ def test_the_spelling_of_tempo_works_in_variables_and_flags() -> None:
     assert loaded.settings.ingester.wal.path == "/wal"
 
 
+def test_the_home_of_the_log_may_be_given_at_the_top(tmp_path: Path) -> None:
+    assert load_text(tmp_path, "wal: {store: bucket}").settings.ingester.wal.store == "bucket"
+    with pytest.raises(SettingsError, match="disk or bucket"):
+        load_text(tmp_path, "wal: {store: tape}")
+
+
 def test_a_flag_may_switch_on_a_receiver_that_the_file_leaves_out(tmp_path: Path) -> None:
     text = "distributor: {receivers: {otlp: {protocols: {http: }}}}"
     loaded = load_text(tmp_path, text, "--distributor.receivers.grpc.enabled=true")

@@ -42,7 +42,10 @@ class WalPart:
         settings = ground.settings.ingester.wal
         in_bucket = settings.store == WalHome.BUCKET
         if in_bucket and not ground.is_shared:
-            raise SettingsError("ingester.wal.store is bucket, and storage is a local directory")
+            raise SettingsError(
+                "ingester.wal.store is bucket, and storage.backend is local: set that to s3, or "
+                "leave the log on the disk"
+            )
         self._holder: list[Ingester] = []
         self._own = self._make_writer(in_bucket) if ground.is_shared else None
         self._bucket_log: BucketLog | None = None
@@ -98,7 +101,10 @@ class WalPart:
             open_log=self._open_log,
             logged=lambda: list_tenants(directory),
             replay=replay,
-            quarantine=Quarantine(directory / QUARANTINE),
+            quarantine=Quarantine(
+                directory / QUARANTINE,
+                None if self._bucket_log is None else self._ground.store,
+            ),
             fence=self._fence,
         )
 

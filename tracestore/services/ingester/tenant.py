@@ -7,6 +7,7 @@ the rotation of the log and the change of heads.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from tracestore.services.ingester.flush import Flusher
 from tracestore.services.ingester.head import Head, Request
 from tracestore.services.ingester.live import LiveSource
 from tracestore.settings.tree import IngesterSettings
+from tracestore.storage.objects.interface import ObjectStore
+from tracestore.storage.objects.layout import undecodable_key
 from tracestore.storage.wal.log import WalPosition
 
 log = logging.getLogger(__name__)
@@ -265,7 +268,12 @@ class TenantLive:
     def _segments(self, cut: _CutHead) -> tuple[str, ...]:
         """Collect the segments of a head, its last ones as soon as they are sealed."""
         head = cut.head
-        sealed = cut.rotation.result()
+        try:
+            sealed = cut.rotation.result(self._settings.wal.bucket.answer_wait_s)
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"the write-ahead log of tenant {self.tenant} does not get to its rotation"
+            ) from error
         head.segments += tuple(name for name in sealed if name not in head.segments)
         return head.segments
 
@@ -287,18 +295,32 @@ class TenantLive:
 class Quarantine:
     """Keeps acknowledged requests that the decoder refuses although ``check`` let them pass."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, store: ObjectStore | None = None) -> None:
+        """Args:
+        directory: where they are kept, each in a file.
+        store: where they are kept instead, for a process whose disk may be gone tomorrow.
+        """
         self._directory = directory
+        self._store = store
         self._kept = 0
 
     def keep(self, request: Request, error: MalformedError) -> None:
-        """Write the bytes to a file of their own, and say so in the log."""
+        """Write the bytes to a file or object of their own, and say so in the log."""
         self._kept += 1
-        path = self._directory / f"undecodable-{id(request):x}-{self._kept}.otlp"
-        extra = {"file": str(path), "offset": error.offset, "reason": error.reason}
+        extra = {"offset": error.offset, "reason": error.reason}
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(request)
-        except OSError as failure:
+            extra["file"] = self._write(request)
+        except (OSError, UnavailableError) as failure:
             extra["error"] = str(failure)
         log.error("acknowledged request cannot be decoded", extra=extra)
+
+    def _write(self, request: Request) -> str:
+        """Keep the bytes. Returns: where. Raises: OSError, UnavailableError."""
+        if self._store is not None:
+            key = undecodable_key(hashlib.blake2b(request, digest_size=16).hexdigest())
+            self._store.put(key, bytes(request))
+            return key
+        path = self._directory / f"undecodable-{id(request):x}-{self._kept}.otlp"
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(request)
+        return str(path)

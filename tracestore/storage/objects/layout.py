@@ -125,6 +125,11 @@ def wal_quarantine_key(writer: WriterId, number: int, offset: int) -> str:
     return f"wal-quarantine/{writer}/{number:020d}-{offset}.bin"
 
 
+def undecodable_key(digest: str) -> str:
+    """Return where an acknowledged request is kept that the decoder refuses."""
+    return f"wal-quarantine/undecodable/{digest}.otlp"
+
+
 def is_immutable(key: str) -> bool:
     """Tell whether an object never changes once it is there: tables and filters of a block."""
     return key.startswith(BLOCKS_PREFIX) and key.endswith((".parquet", "/filters"))

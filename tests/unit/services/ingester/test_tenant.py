@@ -8,7 +8,7 @@ from support.clocks import ManualClock
 from support.fake_wal import FakeWal
 from support.otlp import request, span
 
-from tracestore.errors import OutdatedBlockError, UnavailableError
+from tracestore.errors import MalformedError, OutdatedBlockError, UnavailableError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import SINGLE_TENANT, new_block_id
 from tracestore.model.results import QueryStats
@@ -16,6 +16,7 @@ from tracestore.services.ingester.flush import Flusher
 from tracestore.services.ingester.head import Head
 from tracestore.services.ingester.tenant import Quarantine, TenantLive
 from tracestore.settings.tree import BlockSettings, IngesterSettings
+from tracestore.settings.wal_tree import BucketWalSettings, WalSettings
 from tracestore.storage.block.writer import BlockWriter
 from tracestore.storage.index.writers import Fence
 from tracestore.storage.objects.memory import MemoryObjectStore
@@ -25,7 +26,7 @@ from tracestore.telemetry import Metrics
 class Setup:
     """A tenant over a store in memory and a log whose syncs the test controls."""
 
-    def __init__(self, directory: Path, **settings: int) -> None:
+    def __init__(self, directory: Path, **settings: object) -> None:
         self.clock = ManualClock()
         self.wal = FakeWal()
         self.blocks: list[BlockMeta] = []
@@ -295,3 +296,26 @@ def test_an_acknowledged_request_that_cannot_be_decoded_is_kept(
     assert setup.searchable() == [1]
     (kept,) = tmp_path.glob("undecodable-*.otlp")
     assert kept.read_bytes() == b"\x0a\xff"
+
+
+def test_a_log_that_does_not_answer_does_not_hold_up_a_flush_for_ever(tmp_path: Path) -> None:
+    bucket = BucketWalSettings(answer_wait_s=0.02)
+    setup = Setup(tmp_path, wal=WalSettings(store="bucket", bucket=bucket))
+    setup.tenant.append(request(spans=[span(trace=1, id=1)]))
+    setup.wal.auto = False
+
+    with pytest.raises(UnavailableError, match="does not get to its rotation"):
+        setup.flush()
+    assert setup.searchable() == [1]
+    setup.wal.sync()
+    setup.flush()
+    assert setup.searchable() == []
+    assert len(setup.blocks) == 1
+
+
+def test_what_cannot_be_decoded_is_kept_in_the_bucket_if_the_log_is_there(tmp_path: Path) -> None:
+    store = MemoryObjectStore()
+    Quarantine(tmp_path, store).keep(b"bad", MalformedError("no such field", 7))
+    (info,) = store.list("wal-quarantine/undecodable/")
+    assert store.get(info.key) == b"bad"
+    assert not list(tmp_path.iterdir())
