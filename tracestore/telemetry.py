@@ -54,6 +54,7 @@ class Metrics:
         self._declare_queries()
         self._declare_jobs()
         self._declare_storage()
+        self._declare_compaction()
         self._declare_cluster()
         ProcessCollector(registry=self._registry)
 
@@ -305,6 +306,44 @@ class Metrics:
             "histogram, whatever its name says.",
             (),
             REQUEST_BUCKETS,
+        )
+
+    def _declare_compaction(self) -> None:
+        level = ("level",)
+        self.compaction_blocks = self._counter(
+            "tempodb_compaction_blocks_total", "Blocks that were merged, by their level.", level
+        )
+        self.compaction_objects_written = self._counter(
+            "tempodb_compaction_objects_written_total", "Traces written by merges.", level
+        )
+        self.compaction_bytes_written = self._counter(
+            "tempodb_compaction_bytes_written_total", "Bytes written by merges.", level
+        )
+        self.compaction_objects_combined = self._counter(
+            "tempodb_compaction_objects_combined_total",
+            "Parts of traces that merges put together.",
+            level,
+        )
+        self.compaction_outstanding = self._gauge(
+            "tempodb_compaction_outstanding_blocks", "Blocks that wait for a merge.", ("tenant",)
+        )
+        self.compaction_errors = self._counter(
+            "tempodb_compaction_errors_total", "Merges that failed and are tried again."
+        )
+        self.retention_seconds = self._histogram(
+            "tempodb_retention_duration_seconds",
+            "Applying retention to a block.",
+            (),
+            REQUEST_BUCKETS,
+        )
+        self.retention_errors = self._counter(
+            "tempodb_retention_errors_total", "Attempts at it that failed and are made again."
+        )
+        self.retention_marked = self._counter(
+            "tempodb_retention_marked_for_deletion_total", "Blocks that left the index by age."
+        )
+        self.retention_deleted = self._counter(
+            "tempodb_retention_deleted_total", "Blocks whose objects were deleted."
         )
 
     def _declare_storage(self) -> None:

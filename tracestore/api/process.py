@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracestore.api.roles.cluster import ClusterPart
+from tracestore.api.roles.compactor import CompactorRole, add_pin_routes
 from tracestore.api.roles.distributor import DistributorRole, make_appender
 from tracestore.api.roles.ground import LOCAL_BACKEND, Ground
 from tracestore.api.roles.ingester import IngesterRole
@@ -35,9 +36,7 @@ log = logging.getLogger(__name__)
 
 ALL_TARGETS = frozenset({"all", "scalable-single-binary"})
 """Targets that are every role in one process; Tempo's users know the second."""
-RUN_APART = frozenset({Role.DISTRIBUTOR, Role.INGESTER, Role.QUERIER, Role.QUERY_FRONTEND})
-"""Roles that are whole in a process of their own."""
-ON_A_BUCKET = frozenset({Role.QUERIER, Role.QUERY_FRONTEND})
+ON_A_BUCKET = frozenset({Role.QUERIER, Role.QUERY_FRONTEND, Role.COMPACTOR})
 """Roles that, apart, see nothing but what is in a bucket that all processes share."""
 DISTRIBUTOR_ONLY = frozenset({Role.DISTRIBUTOR})
 """The one role that needs neither object store nor index."""
@@ -135,6 +134,7 @@ class Process:
                 reads=LiveReads(ground, self._ingester) if ground.is_shared else None,
             )
             self._queries = QueryRole(ground, cluster, roles, parts)
+        self._compactor = CompactorRole(ground, cluster) if Role.COMPACTOR in roles else None
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Endpoints], None] | None) -> None:
         """Start, live until ``stop``, drain."""
@@ -142,6 +142,7 @@ class Process:
         self._cluster.start_with(supervisor)
         if self._queries is not None:
             self._queries.add_routes(supervisor)
+            add_pin_routes(self._ground)
         self._ground.add_routes(
             supervisor,
             flush=None if self._ingester is None else self._ingester.ingester.flush_all,
@@ -165,7 +166,7 @@ class Process:
     def _services(self) -> list[Service]:
         """Get what runs, in the order of the start; it drains in reverse."""
         services = [*self._ground.services(), *self._cluster.services()]
-        for role in (self._ingester, self._distributor, self._queries):
+        for role in (self._ingester, self._distributor, self._queries, self._compactor):
             if role is not None:
                 services += role.services()
         return services
@@ -195,8 +196,6 @@ class Process:
 
 def _check_members(settings: Settings, roles: frozenset[Role]) -> None:
     """See that the roles can run apart, and know where to find others. Raises: SettingsError."""
-    if len(roles) == 1 and not roles <= RUN_APART:
-        raise SettingsError(f"target {settings.target} does not run apart yet; all has this role")
     if roles <= ON_A_BUCKET and settings.storage.backend == LOCAL_BACKEND:
         raise SettingsError(
             f"target {settings.target} needs a bucket that all processes share: set "

@@ -145,6 +145,8 @@ def _parser(name: str, kind: type) -> tuple[Parser, str]:
         return units.parse_size, "size (bytes, or with a unit)"
     if kind is int:
         return units.parse_integer, "whole number"
+    if kind == tuple[str, ...] and name == "retention_rules":
+        return units.parse_lines, "keys and values, or a list of `QUERY: DURATION`"
     if kind == tuple[str, ...]:
         return units.parse_list, "list of texts (separated by commas, or a list of YAML)"
     assert kind is str, (name, kind)

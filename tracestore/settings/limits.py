@@ -83,14 +83,17 @@ class GlobalLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompactionLimits:
-    """How long blocks stay. Accepted and shown; no block is deleted or compacted yet."""
+    """How long blocks stay, and which traces longer or shorter."""
 
     block_retention_s: float = 0.0
     """Age at which blocks go; 0: that of the store."""
     compaction_window_s: float = 0.0
     """Time range of blocks that are compacted together; 0: that of the store."""
     compaction_disabled: bool = False
-    """Whether blocks stay as they were written."""
+    """Whether blocks are not merged; they still go in time."""
+    retention_rules: tuple[str, ...] = ()
+    """Traces that stay longer or shorter, by TraceQL: ``'{status=error}': 90d``. Of the rules that
+    match a trace the longest holds, in place of ``block_retention``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

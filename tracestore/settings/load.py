@@ -18,7 +18,6 @@ from tracestore.settings.environment import read_environment
 from tracestore.settings.expand import expand_environment
 from tracestore.settings.flags import Arguments
 from tracestore.settings.leaves import build_settings, leaves
-from tracestore.settings.override_keys import DEFAULTS
 from tracestore.settings.overrides import TenantFile, read_tenant_file
 from tracestore.settings.tree import Settings
 from tracestore.settings.yaml_file import read_yaml
@@ -65,21 +64,9 @@ def load_settings(
     return LoadedSettings(
         settings=settings,
         origins=MappingProxyType(origins),
-        warnings=(
-            *(warning for layer in layers for warning in layer.warnings),
-            *_without_effect(merged),
-        ),
+        warnings=tuple(warning for layer in layers for warning in layer.warnings),
         expansion=expansion,
     )
-
-
-def _without_effect(merged: Mapping[str, Assignment]) -> list[str]:
-    """Warn of limits that are accepted and shown, and that nothing holds to yet."""
-    return [
-        f"{given.origin}: {path} has no effect yet: no block is deleted or compacted"
-        for path, given in merged.items()
-        if path.startswith(f"{DEFAULTS}.compaction.") and given.value
-    ]
 
 
 def default_settings(settings: Settings | None = None) -> LoadedSettings:

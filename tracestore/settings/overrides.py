@@ -114,12 +114,6 @@ class _TenantWalk(FileWalk):
             found.append(
                 f"{self.source}: metrics_generator of a tenant has no effect: {GENERATOR_REASON}"
             )
-        found += [
-            f"{given.origin}: {path.removeprefix(DEFAULTS + '.')} has no effect yet: no block is "
-            "deleted or compacted"
-            for path, given in self.layer.values.items()
-            if path.startswith(f"{DEFAULTS}.compaction.") and given.value
-        ]
         return found
 
 

@@ -111,6 +111,23 @@ MEANT: Final[dict[str, Meaning]] = {
         "storage.block.filter_bits_per_value",
         _bits_per_value,
     ),
+    **{
+        f"compactor.compaction.{key}": (f"compactor.compaction.{key}_s", _DURATION)
+        for key in (
+            "block_retention",
+            "compacted_block_retention",
+            "compaction_window",
+            "compaction_cycle",
+        )
+    },
+    "backend_worker.compaction.block_retention": (
+        "compactor.compaction.block_retention_s",
+        _DURATION,
+    ),
+    "backend_scheduler.provider.compaction.compaction.block_retention": (
+        "compactor.compaction.block_retention_s",
+        _DURATION,
+    ),
     "querier.max_concurrent_queries": "query.max_concurrent_queries",
     "querier.search.query_timeout": ("query.query_timeout_s", _DURATION),
     "query_frontend.mcp_server.enabled": "query.mcp_enabled",
@@ -296,14 +313,29 @@ IGNORED: Final[dict[str, str]] = {
         query_frontend.metrics.{duration_slo,throughput_bytes_slo}
         querier.metrics.{concurrent_blocks,time_overlap_cutoff}
     """,
-    "compaction and retention are not supported yet; blocks are kept": """
-        compactor.{disabled,compaction.{compaction_window,chunk_size_bytes,flush_size_bytes}}
-        compactor.compaction.{compacted_block_retention,retention_concurrency,max_block_bytes}
-        compactor.compaction.{max_compaction_objects,max_time_per_tenant,block_retention}
-        compactor.compaction.{compaction_cycle,iterator_buffer_size,v2_in_buffer_bytes}
+    "a merge is streamed, in memory that does not grow with its blocks": """
+        compactor.compaction.{chunk_size_bytes,flush_size_bytes,retention_concurrency}
+        compactor.compaction.{max_time_per_tenant,iterator_buffer_size,v2_in_buffer_bytes}
         compactor.compaction.{v2_out_buffer_bytes,v2_prefetch_traces_count}
-        compactor.compaction.{min_input_blocks,max_input_blocks}
-        {backend_scheduler,backend_worker.compaction}
+    """,
+    "each compactor finds its work in the index": """
+        backend_scheduler.{work,maintenance_interval,backend_flush_interval,job_timeout}
+        backend_scheduler.{local_work_path,tenant_measurement_interval}
+        backend_scheduler.provider.{retention,redaction,work}
+        backend_scheduler.provider.compaction.{measure_interval,max_jobs_per_tenant,backoff}
+        backend_scheduler.provider.compaction.{min_input_blocks,max_input_blocks}
+        backend_scheduler.provider.compaction.{min_cycle_interval,max_compaction_level}
+        {backend_scheduler.provider.compaction,backend_worker}.compaction.v2_in_buffer_bytes
+        {backend_scheduler.provider.compaction,backend_worker}.compaction.v2_out_buffer_bytes
+        {backend_scheduler.provider.compaction,backend_worker}.compaction.chunk_size_bytes
+        {backend_scheduler.provider.compaction,backend_worker}.compaction.flush_size_bytes
+        {backend_scheduler.provider.compaction,backend_worker}.compaction.compaction_window
+        {backend_scheduler.provider.compaction,backend_worker}.compaction.max_compaction_objects
+        {backend_scheduler.provider.compaction,backend_worker}.compaction.max_block_bytes
+        {backend_scheduler.provider.compaction,backend_worker}.compaction.retention_concurrency
+        {backend_scheduler.provider.compaction,backend_worker}.compaction.max_time_per_tenant
+        {backend_scheduler.provider.compaction,backend_worker}.compaction.compaction_cycle
+        {backend_scheduler.provider.compaction,backend_worker}.compaction.compacted_block_retention
         backend_worker.{backoff,finish_on_shutdown_timeout,min_job_duration}
     """,
     "metrics from spans are not supported yet": """

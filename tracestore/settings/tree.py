@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tracestore.settings.compactor_tree import CompactorSettings
 from tracestore.settings.frontend_tree import FrontendSettings
 from tracestore.settings.index_tree import CommitSettings
 from tracestore.settings.limits import OverridesSettings
@@ -400,6 +401,7 @@ class Settings:
     ingester: IngesterSettings = field(default_factory=IngesterSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     query: QuerySettings = field(default_factory=QuerySettings)
+    compactor: CompactorSettings = field(default_factory=CompactorSettings)
     overrides: OverridesSettings = field(default_factory=OverridesSettings)
     members: MembersSettings = field(default_factory=MembersSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)

@@ -56,6 +56,11 @@ def parse_text(text: str) -> str:
     return text
 
 
+def parse_lines(text: str) -> tuple[str, ...]:
+    """Parse texts that stand in a line each."""
+    return tuple(line for line in (part.strip() for part in text.split("\n")) if line)
+
+
 def parse_list(text: str) -> tuple[str, ...]:
     """Parse texts that are separated by commas; an empty one is none."""
     return tuple(word for word in (part.strip() for part in text.split(",")) if word)

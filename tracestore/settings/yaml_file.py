@@ -25,7 +25,7 @@ from tracestore.settings.tempo_keys import (
     OWN_RECEIVER_KEYS,
     RECEIVER_NAMES,
 )
-from tracestore.settings.units import parse_list
+from tracestore.settings.units import parse_lines, parse_list
 
 _NULL_TAG = "tag:yaml.org,2002:null"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -110,6 +110,8 @@ class FileWalk:
         elif isinstance(value, yaml.ScalarNode):
             text = None if value.tag == _NULL_TAG else value.value
             self.layer.give(path, text, origin)
+        elif isinstance(known, Target) and known.parse is parse_lines:
+            self.layer.give(path, self._lines(value, name), origin)
         elif isinstance(known, Target) and _is_list(known, value):
             self.layer.give(path, self._joined(value, name), origin)
         elif isinstance(known, Target):
@@ -127,6 +129,20 @@ class FileWalk:
             if not isinstance(item, yaml.ScalarNode) or "," in item.value:
                 raise SettingsError(f"{self.origin(item)}: {name}: expected texts without commas")
         return ",".join(item.value for item in node.value)
+
+    def _lines(self, node: yaml.Node, name: str) -> str:
+        """Write a list of texts, or keys and values, a line each. Raises: SettingsError."""
+        items = node.value
+        if isinstance(node, yaml.MappingNode):
+            items = [part for pair in items for part in pair]
+        for item in items:
+            if not isinstance(item, yaml.ScalarNode) or "\n" in item.value:
+                raise SettingsError(
+                    f"{self.origin(item)}: {name}: expected a text in one line, in quotes"
+                )
+        if isinstance(node, yaml.MappingNode):
+            return "\n".join(f"{key.value}: {value.value}" for key, value in node.value)
+        return "\n".join(item.value for item in items)
 
     def construct(self, node: yaml.Node) -> object:
         """Make the plain value of a node."""

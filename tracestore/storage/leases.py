@@ -93,8 +93,15 @@ class Lease:
     @property
     def is_held(self) -> bool:
         """Whether nobody else can have taken it yet, by the own clock."""
-        term_ns = int(self._content.ttl_s * 1e9)
-        return not self._is_over and self._store.now_ns() < self._renewed_ns + term_ns
+        return self.remaining_s > 0
+
+    @property
+    def remaining_s(self) -> float:
+        """How long it is still held if it is not renewed."""
+        if self._is_over:
+            return 0.0
+        passed_s = (self._store.now_ns() - self._renewed_ns) / 1e9
+        return max(0.0, self._content.ttl_s - passed_s)
 
     def renew(self) -> bool:
         """Begin the term anew. Returns: whether it is still this process's; if not, it is over.

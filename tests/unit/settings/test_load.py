@@ -189,7 +189,6 @@ def test_a_compose_file_of_2x() -> None:
     )
     assert {
         "ingester.trace_idle_period",
-        "compactor.compaction.block_retention",
         "storage.trace.blocklist_poll",
         "usage_report.reporting_enabled",
         "cache.caches",
@@ -201,8 +200,8 @@ def test_the_file_of_the_single_binary_chart() -> None:
     loaded = load([f"-config.file={TEMPO / 'chart-2x.yaml'}", "-mem-ballast-size-mbs=1024"])
 
     assert loaded.settings.storage.path == "/var/tempo/traces"
+    assert loaded.settings.compactor.compaction.block_retention_s == 24 * 3600
     assert warned(loaded) == [
-        "compactor.compaction.block_retention",
         "flag --mem-ballast-size-mbs",
         "memberlist.cluster_label",
         "usage_report.reporting_enabled",

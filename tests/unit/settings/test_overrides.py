@@ -84,11 +84,21 @@ def test_warnings_come_once() -> None:
     assert [warning.partition(" ")[0] for warning in warnings] == [
         "o.yaml:",
         "o.yaml:9:",
-        "o.yaml:15:",
     ]
     assert "metrics_generator of a tenant has no effect" in warnings[0]
     assert "flat format" in warnings[1]
-    assert "compaction.block_retention_s has no effect yet" in warnings[2]
+
+
+def test_rules_of_retention_are_a_mapping_or_a_list() -> None:
+    rules = ("{status=error}: 90d", "{span.a, .b}: 1h")
+    outer = "overrides: {a: {compaction: {retention_rules: %s}}}"
+    mapping = outer % "{'{status=error}': 90d, '{span.a, .b}': 1h}"
+    listed = outer % "['{status=error}: 90d', '{span.a, .b}: 1h']"
+    for text in (mapping, listed):
+        block = read_tenant_file(text, source="o.yaml").blocks["a"]
+        assert block.values["compaction.retention_rules"] == rules
+    with pytest.raises(SettingsError, match="QUERY: DURATION"):
+        read_tenant_file(mapping.replace("90d", "long"), source="o.yaml")
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,11 @@ class ClusterPart:
         return [writer.address for writer in self._ground.follower.current().writers.values()]
 
     @property
+    def is_stopping(self) -> bool:
+        """Whether the process is about to end."""
+        return self._supervisor is not None and self._supervisor.stopping
+
+    @property
     def has_started(self) -> bool:
         """Whether everything in this process answers, the index is read; also while it stops."""
         supervisor = self._supervisor

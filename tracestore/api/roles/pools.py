@@ -22,6 +22,8 @@ class Pools:
     flush: BlockingPool
     index: BlockingPool
     query: BlockingPool
+    compact: BlockingPool
+    """Merges blocks, one piece of work at a time."""
     adopt: BlockingPool
     """Reads the logs of processes that are gone."""
     live: BlockingPool
@@ -56,6 +58,7 @@ def make_pools(settings: Settings) -> Pools:
             waiting_max=settings.query.max_outstanding_queries,
             refusal="job queue full",
         ),
+        compact=BlockingPool("compact", threads=1, waiting_max=WAITING_MAX, refusal=full),
         adopt=BlockingPool("adopt", threads=1, waiting_max=WAITING_MAX, refusal=full),
         live=BlockingPool(
             "live", threads=settings.query.live.read_threads, waiting_max=WAITING_MAX, refusal=full

@@ -8,6 +8,7 @@
     index/latest.json                         which checkpoint is the newest
     leases/<name>.json                        who does a piece of work, and until when
     overrides/<tenant>/overrides.json         what a tenant has set for itself
+    pins/<tenant>/<trace id in hex>.json      a trace that stays whatever its age
     wal/<writer id>/<20-digit number>.wal     a group commit of a log in the bucket, or its end
     wal-quarantine/<writer id>/<number>-<offset>.bin  bytes of a log that nobody could read
 """
@@ -34,6 +35,8 @@ _COMMIT_KEY = re.compile(r"index/([0-9]{20})\.json")
 _CHECKPOINT_KEY = re.compile(r"index/checkpoints/([0-9]{20})\.json")
 _USER_OVERRIDES_KEY = re.compile(r"overrides/([^/]+)/overrides\.json")
 _WAL_KEY = re.compile(r"wal/([0-9a-f-]{36})/([0-9]{20})\.wal")
+_PIN_KEY = re.compile(r"pins/([^/]+)/([0-9a-f]{32})\.json")
+_BLOCK_KEY = re.compile(r"blocks/([^/]+)/([^/]+)/[^/]+")
 _META_KEY = re.compile(r"blocks/([^/]+)/([^/]+)/meta\.json")
 
 
@@ -90,6 +93,28 @@ def parse_meta_key(key: str) -> tuple[TenantId, BlockId] | None:
 def lease_key(name: str) -> str:
     """Return the key of a lease."""
     return f"{LEASES_PREFIX}{name}.json"
+
+
+def parse_block_key(key: str) -> tuple[TenantId, BlockId] | None:
+    """Return tenant and block of an object of a block, None for any other key."""
+    match = _BLOCK_KEY.fullmatch(key)
+    return (TenantId(match[1]), BlockId(match[2])) if match else None
+
+
+def pins_prefix(tenant: TenantId) -> str:
+    """Return the prefix of all pins of a tenant."""
+    return f"pins/{tenant}/"
+
+
+def pin_key(tenant: TenantId, trace_id: bytes) -> str:
+    """Return the key of a pin."""
+    return f"pins/{tenant}/{trace_id.hex()}.json"
+
+
+def parse_pin_key(key: str) -> tuple[TenantId, bytes] | None:
+    """Return tenant and trace ID of a pin's key, None for any other key."""
+    match = _PIN_KEY.fullmatch(key)
+    return (TenantId(match[1]), bytes.fromhex(match[2])) if match else None
 
 
 def user_overrides_key(tenant: TenantId) -> str:

@@ -1,0 +1,122 @@
+"""Merging blocks: what comes out is as if all spans had been flushed together."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from support.query import run_search
+from support.search_cases import place_spans, request_for
+from support.written_blocks import write_block
+
+from tracestore.clock import SystemClock
+from tracestore.kernel import build_tables
+from tracestore.model.block_meta import BlockMeta
+from tracestore.model.tables import Table
+from tracestore.query.block_source import BlockSource
+from tracestore.query.source import SpanSource
+from tracestore.query.tables_source import TablesSource
+from tracestore.settings.tree import BlockSettings
+from tracestore.storage.block.cache import BlockCache
+from tracestore.storage.compaction.merge import Keep, MergeResult, merge_blocks
+from tracestore.storage.objects.memory import MemoryObjectStore
+
+SETTINGS = BlockSettings(row_group_spans=5, attribute_columns_max=4)
+QUERIES = (
+    "{ }",
+    "{ status = error } | count() > 1",
+    "{ .a != nil } >> { }",
+    "{ event:name != nil } | select(span.b, link:traceID)",
+    "{ nestedSetParent < 0 } | by(resource.a)",
+)
+
+
+def write(store: MemoryObjectStore, requests: Sequence[bytes]) -> list[BlockMeta]:
+    metas = []
+    for number, one in enumerate(requests):
+        tables = build_tables([one], attribute_columns_max=4)
+        if tables.spans.num_rows:
+            block = f"0190b6f0-0000-7000-8000-00000000000{number}"
+            metas.append(write_block(store, tables, settings=SETTINGS, block=block))
+    return metas
+
+
+def merge(
+    store: MemoryObjectStore, metas: Sequence[BlockMeta], spans_max: int, keep: Keep | None = None
+) -> MergeResult:
+    return merge_blocks(
+        store,
+        metas,
+        settings=SETTINGS,
+        clock=SystemClock(),
+        rng=random.Random(1),
+        spans_max=spans_max,
+        keep=keep,
+    )
+
+
+def answers(sources: Sequence[SpanSource]) -> list[str]:
+    return [repr(run_search(sources, query).traces) for query in QUERIES]
+
+
+def sources_of(store: MemoryObjectStore, metas: Sequence[BlockMeta]) -> list[SpanSource]:
+    return [BlockSource(store, meta, BlockCache(1 << 20)) for meta in metas]
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("spans_max", [7, 10_000])
+def test_answers_are_the_same_before_and_after(seed: int, spans_max: int) -> None:
+    store = MemoryObjectStore()
+    placed = place_spans(seed, 4)
+    metas = write(store, [request_for(placed, source) for source in range(4)])
+    if not metas:
+        return
+    before = answers(sources_of(store, metas))
+    result = merge(store, metas, spans_max)
+    outputs = sources_of(store, result.metas)
+    assert answers(outputs) == before
+    assert result.spans_in == sum(meta.spans for meta in metas)
+    assert result.spans_out == result.spans_in - result.spans_duplicate
+    assert result.traces_out == sum(meta.traces for meta in result.metas)
+    assert {meta.level for meta in result.metas} == {1}
+    if spans_max > 7:
+        assert len(result.metas) == 1
+        whole = build_tables(
+            [request_for(placed, source) for source in range(4)], attribute_columns_max=4
+        )
+        assert before == answers([TablesSource(whole, "whole")])
+
+
+def test_what_is_not_kept_is_left_out() -> None:
+    store = MemoryObjectStore()
+    placed = place_spans(3, 2)
+    metas = write(store, [request_for(placed, source) for source in range(2)])
+    everything = merge(store, metas, 10_000)
+    none = merge(store, metas, 10_000, lambda t: np.zeros(t.traces.num_rows, bool))
+    assert none.metas == ()
+    assert none.traces_dropped == everything.traces_out
+    half = merge(store, metas, 10_000, lambda t: np.arange(t.traces.num_rows) % 2 == 0)
+    assert half.traces_out == -(-everything.traces_out // 2)
+    shown = {trace.trace_id for trace in run_search(sources_of(store, half.metas), "{ }").traces}
+    before = run_search(sources_of(store, everything.metas), "{ }").traces
+    wanted = sorted(trace.trace_id for trace in before)[::2]
+    assert shown == set(wanted)
+    assert half.metas[0].spans == sum(
+        source.rows(Table.SPANS) for source in sources_of(store, half.metas)
+    )
+    by_id = {t.trace_id: t for t in before}
+    for trace in run_search(sources_of(store, half.metas), "{ }").traces:
+        assert repr(trace) == repr(by_id[trace.trace_id])
+
+
+def test_segments_of_the_log_are_carried_on() -> None:
+    store = MemoryObjectStore()
+    placed = place_spans(1, 1)
+    (meta,) = write(store, [request_for(placed, 0)])
+    from dataclasses import replace
+
+    named = replace(meta, wal_segments=("w/1-5", "w/7-9"))
+    result = merge(store, [named], 10_000)
+    assert result.metas[0].wal_segments == ("w/1-5", "w/7-9")

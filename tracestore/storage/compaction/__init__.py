@@ -1,0 +1,1 @@
+"""Blocks into fewer and larger ones, in which each trace is whole."""
