@@ -13,7 +13,8 @@ from tracestore.model.block_meta import BlockMeta
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.tenant_labels import TenantLabels
 from tracestore.storage.index.blocklist import BlockList, BlockRef
-from tracestore.storage.index.commits import Change, CommitLog
+from tracestore.storage.index.changes import Change
+from tracestore.storage.index.commits import CommitLog
 from tracestore.storage.index.writers import Fence, WriterChange
 from tracestore.telemetry import Metrics
 

@@ -14,26 +14,22 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from tracestore.clock import Clock
-from tracestore.errors import (
-    ConflictError,
-    CorruptionError,
-    OutdatedBlockError,
-    UnavailableError,
-)
+from tracestore.errors import ConflictError, CorruptionError, UnavailableError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import new_block_id
 from tracestore.settings.index_tree import CommitSettings as CommitSettings
-from tracestore.storage.index.blocklist import BlockList, BlockRef, Commit, ref_of
+from tracestore.storage.index.blocklist import BlockList, BlockRef, Commit
+from tracestore.storage.index.changes import Change as Change
+from tracestore.storage.index.changes import fits, is_done, settle
 from tracestore.storage.index.objects import (
     read_commit,
     read_latest,
     read_newest_checkpoint,
     write_checkpoint,
 )
-from tracestore.storage.index.writers import NO_CHANGE, Fence, WriterChange, check_fence
+from tracestore.storage.index.writers import NO_CHANGE, Fence, WriterChange
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.layout import commit_key
 
@@ -41,25 +37,6 @@ log = logging.getLogger("tracestore.index")
 
 RECENT_MAX = 1024
 """Changes whose IDs are remembered: more than one process has in the air."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What a caller wants of the index. To repeat it after an error, pass the same value again.
-
-    Made twice it happens once, by its ID and by its blocks: a block's ID is born once, so adding a
-    block that is, or was, in the list is done already.
-    """
-
-    id: str
-    add: tuple[BlockMeta, ...] = ()
-    remove: tuple[BlockRef, ...] = ()
-    forget: tuple[BlockRef, ...] = ()
-    writers: WriterChange = NO_CHANGE
-    fence: Fence | None = None
-    """The change is refused unless this writer is in the index with this epoch."""
-    floor_ns: int = 0
-    """Blocks written before it that are not known are not added any more, by whomever."""
 
 
 class CommitLog:
@@ -294,7 +271,7 @@ class CommitLog:
                 commit = read_commit(self._store, sequence + 1)
             except CorruptionError:
                 # a rebuild leaves the damage behind
-                newer = read_newest_checkpoint(self._store, after=sequence)
+                newer = self._newer(sequence)
                 if newer is None:
                     raise
                 blocks, commits, sequence = newer, [], newer.sequence
@@ -305,7 +282,7 @@ class CommitLog:
             sequence += 1
             if len(commits) == self._settings.far_behind_commits and not has_looked:
                 has_looked = True
-                if (newer := read_newest_checkpoint(self._store, after=sequence)) is not None:
+                if (newer := self._newer(sequence)) is not None:
                     blocks, commits, sequence = newer, [], newer.sequence
 
     def _has_to_look(self) -> bool:
@@ -315,9 +292,17 @@ class CommitLog:
 
     def _look(self, blocks: BlockList) -> BlockList:
         """See whether a checkpoint is ahead of a list whose next commit is not there."""
-        newer = read_newest_checkpoint(self._store, after=blocks.sequence)
+        newer = self._newer(blocks.sequence)
         self._looked_ns = self._clock.monotonic_ns()
         return blocks if newer is None else self.advance(newer)
+
+    def _newer(self, sequence: int) -> BlockList | None:
+        """Read the newest checkpoint if it is after a commit; damage is told, and is none."""
+        try:
+            return read_newest_checkpoint(self._store, after=sequence)
+        except CorruptionError as error:
+            log.error("index checkpoint cannot be read", extra={"error": str(error)})
+            return None
 
     def _fold_if_due(self, sequence: int) -> None:
         """Write a checkpoint if one is due. Only a shortcut: if it fails, the next commit tries.
@@ -333,7 +318,7 @@ class CommitLog:
             return
         try:
             self._fold(known)
-        except (UnavailableError, ConflictError) as error:
+        except (UnavailableError, ConflictError, CorruptionError) as error:
             self._owes_checkpoint = isinstance(error, UnavailableError)
             log.warning(
                 "index checkpoint was put off",
@@ -349,66 +334,3 @@ class CommitLog:
             now_ns = self._clock.now_ns()
             self._folded = write_checkpoint(self._store, known, now_ns, kept=kept)
         self._owes_checkpoint = False
-
-
-def fits(blocks: BlockList, change: Change) -> bool:
-    """Tell whether all of a change is still to do and may be done, by what a list shows."""
-    if is_done(blocks, change):
-        return False
-    try:
-        settle(blocks, change)
-    except ConflictError:
-        return False
-    return True
-
-
-def settle(blocks: BlockList, change: Change) -> tuple[tuple[BlockMeta, ...], tuple[BlockRef, ...]]:
-    """Return what of a change is still to do, or refuse it.
-
-    Raises: FencedError if the fence does not hold; OutdatedBlockError if a block to add was written
-        too long ago; ConflictError if a block to add is there with other content, or a block to
-        remove is not there, or the writers are not as expected: whoever planned it did not know
-        the list as it is.
-    """
-    check_fence(blocks.writers, change.fence)
-    change.writers.check(blocks.writers)
-    add = []
-    for meta in change.add:
-        known = _find_ever(blocks, ref_of(meta))
-        if known is not None and known != meta:
-            raise ConflictError(
-                f"block {meta.id} of tenant {meta.tenant} is in the index with other content"
-            )
-        if known is None:
-            if meta.created_ns < blocks.floor_ns:
-                raise OutdatedBlockError(
-                    f"block {meta.id} of tenant {meta.tenant} was written too long ago to be "
-                    "committed: its objects may be gone"
-                )
-            add.append(meta)
-    for ref in change.remove:
-        if blocks.find(ref) is None:
-            raise ConflictError(
-                f"block {ref.id} of tenant {ref.tenant} is not in the index (any more)"
-            )
-    return tuple(add), change.remove
-
-
-def is_done(blocks: BlockList, change: Change) -> bool:
-    """Tell whether the list shows that a change has happened: nothing of it is left to do.
-
-    Every block to add is or was there as it is now, and every block to remove was there and is not.
-    """
-    if any(_find_ever(blocks, ref_of(meta)) != meta for meta in change.add):
-        return False
-    if any(ref not in blocks.removed or blocks.find(ref) is not None for ref in change.remove):
-        return False
-    if any(ref in blocks.removed for ref in change.forget):
-        return False
-    return change.writers.is_done(blocks.writers) and blocks.floor_ns >= change.floor_ns
-
-
-def _find_ever(blocks: BlockList, ref: BlockRef) -> BlockMeta | None:
-    """Return the meta of a block that is in the list or is remembered as removed."""
-    removed = blocks.removed.get(ref)
-    return blocks.find(ref) if removed is None else removed.meta

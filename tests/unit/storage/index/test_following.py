@@ -224,3 +224,18 @@ def test_the_age_is_that_of_the_last_look(store: CountingStore, clock: ManualClo
     store.get = get  # type: ignore[method-assign]  # it is back
     add(log, "a")
     assert log.read_ns == clock.time_ns
+
+
+def test_a_damaged_pointer_stops_nobody_who_runs(store: CountingStore, clock: ManualClock) -> None:
+    log = open_log(store, clock, checkpoint_commits=2)
+    reader = open_log(store, clock, far_behind_commits=1)
+    reader.catch_up()
+    add(log, "a", "b", "c")
+    store.put(LATEST_KEY, b"{")
+
+    assert add(log, "d") == 4
+    assert names(reader.catch_up()) == {"a", "b", "c", "d"}
+    clock.advance(60)
+    assert reader.catch_up().sequence == 4
+    with pytest.raises(CorruptionError, match=LATEST_KEY):
+        open_log(store, clock).catch_up()
