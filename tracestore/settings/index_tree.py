@@ -13,7 +13,7 @@ class CommitSettings:
     """Commits after which the log is folded. Fewer: faster starts, more writing."""
     checkpoints_kept: int = 4
     """Checkpoints that stay, the newest among them; older ones are deleted."""
-    attempts_max: int = 64
+    attempts_max: int = 1000
     """Numbers that a commit tries before it gives up; each lost one is somebody else's commit."""
     backoff_s_max: float = 0.25
     """Longest pause between two attempts."""

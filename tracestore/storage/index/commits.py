@@ -37,6 +37,11 @@ log = logging.getLogger("tracestore.index")
 
 RECENT_MAX = 1024
 """Changes whose IDs are remembered: more than one process has in the air."""
+BACKOFF_DOUBLINGS = 2
+"""Of the time that a write takes: who waits for longer than the others write does not get in."""
+CONTENDED_NS = 1_000_000_000
+GIVE_WAY_WRITES = 4
+"""Writes that fit into the pause before a commit: who reads first needs three requests."""
 
 
 class CommitLog:
@@ -64,7 +69,11 @@ class CommitLog:
         self._settings = settings or CommitSettings()
         self._sleep = sleep
         self._turn = threading.Lock()
-        """One commit at a time in this process."""
+        """One commit at a time in this process; guards the two below."""
+        self._lost_ns: int | None = None
+        """When a number was lost to somebody else."""
+        self._write_s = 0.0
+        """How long the last write took."""
         self._folding = threading.Lock()
         """One checkpoint at a time; guards the two below."""
         self._folded = 0
@@ -188,20 +197,35 @@ class CommitLog:
         if self._has_to_look():
             # after a long pause: what is known is too old to build on
             self.catch_up()
+        self._give_way()
         for attempt in range(self._settings.attempts_max):
             decided = self._decide(change)
             if isinstance(decided, int):
                 return decided
             started_ns = self._clock.monotonic_ns()
-            if self._write(decided):
+            is_written = self._write(decided)
+            self._write_s = (self._clock.monotonic_ns() - started_ns) / 1e9
+            if is_written:
                 self._take(decided, started_ns)
                 return decided.sequence
-            pause = min(self._settings.backoff_s_max, 0.001 * 2 ** min(attempt, 16))
-            self._sleep(pause * self._rng.random())
+            self._lost_ns = started_ns
+            pause = max(0.001, self._write_s) * 2 ** min(attempt, BACKOFF_DOUBLINGS)
+            self._sleep(min(self._settings.backoff_s_max, pause) * self._rng.random())
             self.catch_up()
         raise ConflictError(
             f"index commit {change.id} lost {self._settings.attempts_max} races: retry later"
         )
+
+    def _give_way(self) -> None:
+        """Wait as long as a write takes if others are committing too.
+
+        Who has just committed knows the next number, and who has lost has to read first: without
+        this, one process that commits on and on would keep the others out.
+        """
+        if self._lost_ns is None:
+            return
+        if self._clock.monotonic_ns() - self._lost_ns < CONTENDED_NS:
+            self._sleep(min(self._settings.backoff_s_max, GIVE_WAY_WRITES * self._write_s))
 
     def _decide(self, change: Change) -> int | Commit:
         """Return where a change has happened, or the commit to try.
