@@ -133,9 +133,7 @@ def _plan(old: OldLog, metas: Sequence[BlockMeta]) -> _Plan:
         uncommitted = {
             ref
             for ref, meta in found.items()
-            if ref not in listed | gone
-            and meta.created_ns < old.time_ns  # else the end of the log may be lost
-            and _is_elsewhere(folded, meta)
+            if ref not in listed | gone and _is_left_over(folded, meta, old.time_ns)
         }
     # what the log remembers as removed is remembered on: its objects still have to be deleted
     blocks = remembered | {ref: meta for ref, meta in found.items() if ref not in uncommitted}
@@ -147,14 +145,19 @@ def _plan(old: OldLog, metas: Sequence[BlockMeta]) -> _Plan:
     )
 
 
-def _is_elsewhere(folded: BlockList, meta: BlockMeta) -> bool:
+def _is_left_over(folded: BlockList, meta: BlockMeta, last_commit_ns: int) -> bool:
     """Tell whether a block that a whole log does not know holds what others hold too.
 
-    Inputs of a compaction leave the list when its output enters it. Spans of a log segment are in
-    the block that was committed for it.
+    One below the floor was refused or never tried, and its objects may be on their way out. Inputs
+    of a compaction leave the list when its output enters it. Spans of a log segment are in the
+    block that was committed for it. What is younger than the last commit is none of these: the
+    end of the log may be lost without a trace.
     """
+    if meta.created_ns < folded.floor_ns:
+        return True
     held = folded.wal_segments(meta.tenant)
-    return meta.level > 0 or bool(meta.wal_segments and held.issuperset(meta.wal_segments))
+    is_elsewhere = meta.level > 0 or (meta.wal_segments and held.issuperset(meta.wal_segments))
+    return bool(is_elsewhere) and meta.created_ns < last_commit_ns
 
 
 def _read_metas(store: ObjectStore) -> _Metas:

@@ -159,3 +159,17 @@ def test_compacted_blocks_are_back_if_the_whole_log_is_lost() -> None:
 
     assert not report.was_whole
     assert names(open_log(store).load()) == ["output"]
+
+
+def test_blocks_below_the_floor_that_were_never_committed_are_left_out() -> None:
+    store = MemoryObjectStore()
+    log = fill(store)
+    log.commit(log.new_change(floor_ns=1000))
+    put_meta(store, replace(block_meta("old"), created_ns=999))
+    put_meta(store, replace(block_meta("recent"), created_ns=1000))
+    report = run(store)
+
+    assert [ref.id for ref in report.uncommitted] == ["old"]
+    after = open_log(store).load()
+    assert names(after) == ["c", "d", "recent"]
+    assert after.floor_ns == 1000
