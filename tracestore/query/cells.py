@@ -147,6 +147,11 @@ class CellStore:
         self._pending = 0
         self._told = 0
 
+    @property
+    def width(self) -> int:
+        """How many numbers each cell has."""
+        return len(self._reductions)
+
     def add(self, keys: Keys, columns: Sequence[Array]) -> None:
         """Add cells, in any order. Raises: LimitExceededError."""
         if len(keys) == 0:

@@ -24,16 +24,17 @@ from tracestore.model.series import Exemplar, Floats, Labels
 from tracestore.query.bind import Binder
 from tracestore.query.cells import CellStore
 from tracestore.query.counted import CountedSpans
-from tracestore.query.exemplars import ExemplarPicker, Offer
+from tracestore.query.exemplars import Candidate, ExemplarPicker, Offer
 from tracestore.query.expressions import Expression
 from tracestore.query.function_series import Frame, OfSource
 from tracestore.query.masks import to_array
+from tracestore.query.metrics_parts import Cells, ComparePart, FunctionPart, checked, other_query
 from tracestore.query.metrics_plan import SubQuery
 from tracestore.query.overflow_counts import count_overflow
 from tracestore.query.parts import Domain, Lists, Operand
 from tracestore.query.series_table import SeriesTable
 from tracestore.query.spansets import number_value
-from tracestore.query.value_counts import Top, ValueCounts, Weighted, unvalued
+from tracestore.query.value_counts import Top, ValueCounts, Weighted, unvalued, value_type
 
 META_TYPE = "__meta_type"
 NIL_TEXT = "nil"
@@ -83,6 +84,33 @@ class CompareSeries:
             f"(query.max_compared_values) of {', '.join(cut)}: counts of single values of these "
             "may be too low, totals are exact."
         )
+
+    def part(self) -> ComparePart:
+        values = [
+            (name, one)
+            for name, types in self._counts.items()
+            for counts in types.values()
+            if (one := counts.part()) is not None
+        ]
+        return ComparePart(
+            values=tuple(values),
+            names=tuple(self._places),
+            totals=Cells.of(*self._totals.settle()),
+            candidates=self.picker.part(),
+        )
+
+    def absorb(self, part: FunctionPart | ComparePart) -> None:
+        if not isinstance(part, ComparePart):
+            raise other_query()
+        for name, values in part.values:
+            self.counts(name, value_type(values.type)).absorb(values)
+        names = [self._places.setdefault(name, len(self._places)) for name in part.names]
+        keys, columns = part.totals.arrays(1, len(names) * self.size)
+        place, slot = np.divmod(keys, self.size)
+        self._totals.add(np.array(names, np.int64)[place] * self.size + slot, columns)
+        checked(part.candidates, len(GROUPS), self.frame.grid.count)
+        for one in part.candidates:
+            self.picker.add(Candidate(one.series, one.part, one.exemplar, one.trace_id))
 
     def counts(self, name: str, kind: ValueType) -> ValueCounts:
         """Get the counts of one type of an attribute."""

@@ -6,7 +6,7 @@ sources are put together some at a time and let go again; those of the page are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +22,14 @@ class Page:
     """Some traces in order."""
 
     found: list[Found]
+    keys: Keys
+    """Of each."""
+    has_more: bool
+    """Whether there is a page behind."""
     total: int
     """Matching traces, on all pages."""
-    last: Cursor | None
-    """Where the next page begins; None on the last."""
+    wholes: Ids
+    """Of these, those in several sources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +53,28 @@ def take_page(scope: Scope, sort: Sort, *, limit: int, after: Cursor | None) -> 
     start_ns = np.concatenate([np.empty(0, np.uint64), *(one.start_ns for one in listed)])
     ids = np.concatenate([np.empty(0, "S16"), *(one.ids for one in listed)])
     places = _first(keys, start_ns, ids, after, limit + 1)
-    last = None
-    if len(places) > limit:
-        shown = [full_id(ids[place]) for place in places[:limit]]
-        before = after or Cursor(
-            sort=sort, key=0, trace_id=b"", asked_ns=scope.control.clock.now_ns()
-        )
-        last = before.following(int(keys[places[limit - 1]]), shown)
-    places = places[:limit]
-    return Page(found=_find(scope, listed, places, ids), total=len(keys), last=last)
+    has_more, places = len(places) > limit, places[:limit]
+    return Page(
+        found=_find(scope, listed, places, ids),
+        keys=keys[places],
+        has_more=has_more,
+        total=len(keys),
+        wholes=np.concatenate([ids[:0], *(one.ids for one in listed if one.matches is None)]),
+    )
+
+
+def cursor_behind(
+    after: Cursor | None, sort: Sort, key: int, shown: Sequence[bytes], now_ns: int
+) -> Cursor:
+    """Make the cursor behind a page.
+
+    Args:
+        key: of the last trace shown.
+        shown: IDs in order.
+        now_ns: when the page was asked for, if it is the first.
+    """
+    before = after or Cursor(sort=sort, key=0, trace_id=b"", asked_ns=now_ns)
+    return before.following(key, shown)
 
 
 def _first(keys: Keys, start_ns: Times, ids: Ids, after: Cursor | None, count: int) -> Rows:

@@ -21,6 +21,7 @@ from tracestore.model.series import Exemplar, Labels
 from tracestore.query.bind import Binder
 from tracestore.query.counted import CountedSpans
 from tracestore.query.expressions import Expression
+from tracestore.query.metrics_parts import CandidatePart
 from tracestore.query.numbering import number_by_first
 from tracestore.query.parts import Domain
 from tracestore.query.scan import ChunkScan
@@ -156,8 +157,17 @@ class ExemplarPicker:
     def add(self, candidate: Candidate) -> None:
         """Take a chosen span."""
         self._candidates.append(candidate)
-        self._of_part[candidate.part] += 1
+        self._of_part[min(candidate.part, self._parts - 1)] += 1
         self._of_series.add(candidate.series)
+
+    def part(self) -> tuple[CandidatePart, ...]:
+        """Give out all that were chosen."""
+        return tuple(
+            CandidatePart(
+                series=one.series, part=one.part, exemplar=one.exemplar, trace_id=one.trace_id
+            )
+            for one in self._candidates
+        )
 
     def picked(self) -> list[Candidate]:
         """Give out those that are shown: no more than asked for, of distinct traces."""

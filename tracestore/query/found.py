@@ -54,11 +54,14 @@ class Scope:
         *,
         window: TimeRange | None,
         reach_ns: int | None,
+        primary: frozenset[str] | None = None,
         explanation: Explanation | None = None,
     ) -> None:
         """Take the sources.
 
         Args:
+            primary: IDs of the sources that are answered for; the others are there for traces in
+                parts. None: all.
             explanation: is filled in if given.
             reach_ns: how far from the window a source may lie that is asked by itself for spans of
                 traces that touch the window; None: any distance.
@@ -73,10 +76,13 @@ class Scope:
             for source in sorted(sources, key=lambda source: source.id)
             if source.rows(Table.TRACES)
         ]
-        self.inside = self._overlapping(0)
+        self._primary = primary
+        self._all_inside = self._overlapping(0)
+        self.inside = self._primary_of(self._all_inside)
+        """The sources in the window that are answered for."""
         self._near = self.scans if reach_ns is None else self._overlapping(reach_ns)
-        self.explanation.sources = len(self.scans)
-        self.explanation.outside_window = len(self.scans) - len(self.inside)
+        self.explanation.sources = len(self._primary_of(self.scans))
+        self.explanation.outside_window = self.explanation.sources - len(self.inside)
         self.stats.total_jobs = len(self.inside)
         for scan in self.inside:
             if not scan.source.is_live:
@@ -91,6 +97,11 @@ class Scope:
         )
         return [s for s in self.scans if wide.overlaps(s.source.start_ns, s.source.end_ns)]
 
+    def _primary_of(self, scans: list[SourceScan]) -> list[SourceScan]:
+        if self._primary is None:
+            return scans
+        return [scan for scan in scans if scan.source.id in self._primary]
+
     @cached_property
     def _split(self) -> SplitTraces:
         return split_traces(self._near)
@@ -99,6 +110,10 @@ class Scope:
     def split_inside(self) -> SplitTraces:
         """Find the traces in the window that may have spans in several sources."""
         return self._split if self.window is None else self._split.inside(self.window)
+
+    def led(self, split: SplitTraces) -> SplitTraces:
+        """Take the split traces that are answered for here alone: by the first of their sources."""
+        return split if self._primary is None else split.led_by(self._near, self._primary)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -109,10 +124,19 @@ class Scope:
         self.explanation.stage_ns[name] = self.explanation.stage_ns.get(name, 0) + spent
 
     def split_candidates(self) -> SplitTraces:
-        """Find the traces that may match as a whole although no part inside the window matches."""
-        if self.plan.needs_whole_trace:
-            return self._split_holding()
-        inside = set(self.inside)
+        """Find the traces that may match as a whole although no part inside the window matches.
+
+        Of those that have a part in a source that is answered for; others may answer for them, too.
+        """
+        primary = self._primary_of(self._near)
+        if not primary:
+            return split_traces([])
+        found = self._split_holding() if self.plan.needs_whole_trace else self._split_outside()
+        return found if self._primary is None or not len(found) else found.touching(primary)
+
+    def _split_outside(self) -> SplitTraces:
+        """Find the traces in the window with a part in a source outside of it that may match."""
+        inside = set(self._all_inside)
         outside = [scan for scan in self._near if scan not in inside and self._may_match(scan)]
         return self.split_inside.touching(outside) if outside else split_traces([])
 

@@ -152,6 +152,23 @@ class SplitTraces:
         keys = np.concatenate([np.empty(0, np.uint64), *(scan.traces.keys for scan in scans)])
         return self.where(np.isin(self.keys, keys))
 
+    def led_by(self, scans: Sequence[SourceScan], ids: frozenset[str]) -> SplitTraces:
+        """Take those that lie, of all sources that have a part, in one of ``ids`` first.
+
+        Args:
+            scans: in the order of their IDs.
+        """
+        is_met: npt.NDArray[np.bool_] = np.zeros(len(self), np.bool_)
+        is_led: npt.NDArray[np.bool_] = np.zeros(len(self), np.bool_)
+        for scan in scans if len(self) else ():
+            keys = scan.traces.keys
+            there = np.zeros(len(self), np.bool_)
+            there[np.searchsorted(self.keys, keys[self.contain(keys)])] = True
+            if scan.source.id in ids:
+                is_led |= there & ~is_met
+            is_met |= there
+        return self.where(is_led)
+
     def where(self, mask: npt.NDArray[np.bool_]) -> SplitTraces:
         """Take some of them."""
         return SplitTraces(

@@ -34,6 +34,7 @@ from tracestore.query.counted import CountedSpans
 from tracestore.query.exemplars import Candidate, ExemplarPicker, Offer
 from tracestore.query.labels import Labeller, LocalNumbers, SeriesNumbers
 from tracestore.query.measured import measured_buckets, measured_numbers
+from tracestore.query.metrics_parts import Cells, ComparePart, FunctionPart, checked, other_query
 from tracestore.query.metrics_plan import SubQuery
 from tracestore.query.parts import Domain, Operand
 from tracestore.query.series_table import NAME_LABEL, SeriesTable
@@ -83,6 +84,12 @@ class Accumulator(Protocol):
     def note(self) -> str:
         """Say what the series lack; empty: nothing."""
 
+    def part(self) -> FunctionPart | ComparePart:
+        """Give out what was counted until now."""
+
+    def absorb(self, part: FunctionPart | ComparePart) -> None:
+        """Add what was counted elsewhere. Raises: CorruptionError, LimitExceededError."""
+
 
 class FunctionSeries:
     """``Accumulator`` of every function but ``compare``."""
@@ -102,6 +109,28 @@ class FunctionSeries:
 
     def note(self) -> str:
         return ""
+
+    def part(self) -> FunctionPart:
+        return FunctionPart(
+            labels=tuple(self.numbers.labels),
+            cells=Cells.of(*self.cells.settle()),
+            candidates=self.picker.part(),
+        )
+
+    def absorb(self, part: FunctionPart | ComparePart) -> None:
+        if not isinstance(part, FunctionPart):
+            raise other_query()
+        width = BUCKETS if self.is_bucketed else 1
+        series = np.array([self.numbers.number(labels) for labels in part.labels], np.int64)
+        size = len(series) * width
+        keys, columns = part.cells.arrays(self.cells.width, size * self.grid.count)
+        number, point = split(keys, self.grid.count)
+        own, bucket = split(number, width)
+        self.cells.add((series[own] * width + bucket) * self.grid.count + point, columns)
+        checked(part.candidates, size, self.grid.count)
+        for one in part.candidates:
+            place = int(series[one.series // width]) * width + one.series % width
+            self.picker.add(Candidate(place, one.part, one.exemplar, one.trace_id))
 
     @property
     def seconds(self) -> float:

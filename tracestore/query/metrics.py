@@ -25,6 +25,7 @@ from tracestore.query.counted import Timeline
 from tracestore.query.function_series import Accumulator, Frame, FunctionSeries, OfSource
 from tracestore.query.masks import Mask, mask_and, to_array
 from tracestore.query.metered_source import MeteredSource
+from tracestore.query.metrics_parts import ComparePart, FunctionPart
 from tracestore.query.metrics_plan import MetricsPlan, SubQuery
 from tracestore.query.metrics_sources import MetricsSources, Piece
 from tracestore.query.pipeline import BoundPipeline
@@ -34,6 +35,7 @@ from tracestore.query.second_stage import apply_stages
 from tracestore.query.series_math import combine
 from tracestore.query.series_table import SeriesTable
 from tracestore.query.source import SpanSource
+from tracestore.query.totals import sum_stats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +78,68 @@ def metrics(
     Raises: DeadlineError; LimitExceededError; InvalidRequestError if a structural operator meets
     several spansets; what a source raises that cannot be read, unless a partial answer will do.
     """
+    run, missing = _evaluated(sources, plan, params, control, progress=progress)
+    return run.result(missing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsPart:
+    """What some of the sources add to the series of each function of a query."""
+
+    functions: tuple[FunctionPart | ComparePart, ...]
+    stats: QueryStats
+    missing: tuple[str, ...] = ()
+    """IDs of sources that could not be read."""
+
+
+def metrics_part(
+    sources: Sequence[SpanSource],
+    plan: MetricsPlan,
+    params: MetricsParams,
+    control: QueryControl,
+    primary: frozenset[str],
+) -> MetricsPart:
+    """Compute what some sources add: spans that lie in them first, traces that begin there.
+
+    Raises: as ``metrics``.
+    """
+    run, missing = _evaluated(sources, plan, params, control, primary=primary)
+    return MetricsPart(functions=run.parts(), stats=run.stats, missing=tuple(missing))
+
+
+def combine_metrics(
+    parts: Sequence[MetricsPart], plan: MetricsPlan, params: MetricsParams, control: QueryControl
+) -> MetricsResult:
+    """Make the answer of parts whose primary sources are all sources, each in one.
+
+    Sums of floats are added in another order, so that their last bits may differ.
+
+    Raises: LimitExceededError; CorruptionError for parts that are not of this query.
+    """
+    run = _Run((), plan, params, control)
+    for part in parts:
+        run.absorb(part)
+    run.stats = sum_stats([part.stats for part in parts])
+    control.check_bytes(run.stats.inspected_bytes)
+    return run.result(sorted({name for part in parts for name in part.missing}))
+
+
+def _evaluated(
+    sources: Sequence[SpanSource],
+    plan: MetricsPlan,
+    params: MetricsParams,
+    control: QueryControl,
+    *,
+    primary: frozenset[str] | None = None,
+    progress: Progress[MetricsResult] | None = None,
+) -> tuple[_Run, list[str]]:
+    """Look at the sources that can be read; also gives those that cannot."""
     readable, missing = list(sources), list[str]()
     while True:
-        run = _Run(readable, plan, params, control)
+        run = _Run(readable, plan, params, control, primary)
         try:
-            return run.answer(progress, missing)
+            run.evaluate(progress, missing)
+            return run, missing
         except (CorruptionError, UnavailableError):
             failed = run.failed()
             if not (params.allow_partial and failed):
@@ -98,17 +157,18 @@ class _Run:
         plan: MetricsPlan,
         params: MetricsParams,
         control: QueryControl,
+        primary: frozenset[str] | None = None,
     ) -> None:
         self._plan = plan
         self._params = params
-        self._stats = QueryStats()
+        self.stats = QueryStats()
         self._metered = [
             MeteredSource(source, control, None)
             for source in sorted(sources, key=lambda source: source.id)
             if source.rows(Table.TRACES)
         ]
-        scans = [SourceScan(source, self._stats, control) for source in self._metered]
-        self._sources = MetricsSources(scans, plan, params.grid, params.reach_ns)
+        scans = [SourceScan(source, self.stats, control) for source in self._metered]
+        self._sources = MetricsSources(scans, plan, params.grid, params.reach_ns, primary)
         frame = Frame(
             grid=params.grid,
             budget=CellBudget(params.cells_max),
@@ -129,12 +189,21 @@ class _Run:
         """Name the sources that could not be read."""
         return [source.id for source in self._metered if source.has_failed]
 
-    def answer(
-        self, progress: Progress[MetricsResult] | None, missing: Sequence[str]
-    ) -> MetricsResult:
+    def parts(self) -> tuple[FunctionPart | ComparePart, ...]:
+        """Give out what was counted."""
+        return tuple(accumulator.part() for accumulator in self._accumulators)
+
+    def absorb(self, part: MetricsPart) -> None:
+        """Add what was counted elsewhere. Raises: CorruptionError, LimitExceededError."""
+        if len(part.functions) != len(self._accumulators):
+            raise CorruptionError("a part is of another query", key="part of metrics")
+        for accumulator, one in zip(self._accumulators, part.functions, strict=True):
+            accumulator.absorb(one)
+
+    def evaluate(self, progress: Progress[MetricsResult] | None, missing: Sequence[str]) -> None:
         """Look at everything."""
         scans = self._sources.newest_first
-        stats = self._stats
+        stats = self.stats
         stats.total_jobs = len(scans) + bool(self._sources.joins) + len(missing)
         for scan in scans:
             if not scan.source.is_live:
@@ -150,7 +219,6 @@ class _Run:
             self._evaluate_whole(whole)
             stats.inspected_spans, stats.inspected_traces = before
         stats.completed_jobs += bool(self._sources.joins)
-        return self._result(missing)
 
     def _show(
         self, progress: Progress[MetricsResult], missing: Sequence[str], *, next_scan: SourceScan
@@ -158,11 +226,11 @@ class _Run:
         if not progress.is_due():
             return
         try:
-            result = self._result(missing)
+            result = self.result(missing)
         except LimitExceededError:  # the whole answer may still keep to it
             result = MetricsResult(grid=self._params.grid, series=())
         settled_from = self._settled_from(next_scan)
-        progress.show(replace(result, stats=replace(self._stats), settled_from=settled_from))
+        progress.show(replace(result, stats=replace(self.stats), settled_from=settled_from))
 
     def _settled_from(self, next_scan: SourceScan) -> int:
         """Find the first point that the sources from ``next_scan`` on add nothing to."""
@@ -179,7 +247,7 @@ class _Run:
     def _evaluate(self, scan: SourceScan) -> None:
         bound = _bind(scan, self._plan, self._accumulators)
         if not bound:
-            self._stats.pruned_blocks += not scan.source.is_live
+            self.stats.pruned_blocks += not scan.source.is_live
             return
         for piece in self._sources.pieces(scan):
             self._evaluate_piece(piece, bound)
@@ -198,12 +266,12 @@ class _Run:
             if spans is not None:
                 function.add(spans)
         if scan.has_read:
-            self._stats.inspected_spans += scan.chunk.spans
-            self._stats.inspected_traces += scan.chunk.traces
+            self.stats.inspected_spans += scan.chunk.spans
+            self.stats.inspected_traces += scan.chunk.traces
 
     # --- series into an answer ---------------------------------------------------------------
 
-    def _result(self, missing: Sequence[str]) -> MetricsResult:
+    def result(self, missing: Sequence[str]) -> MetricsResult:
         """Make the answer of what was counted until now."""
         grid, params = self._params.grid, self._params
         tables = [accumulator.table().settled() for accumulator in self._accumulators]
@@ -227,7 +295,7 @@ class _Run:
         return MetricsResult(
             grid=grid,
             series=table.to_series(grid),
-            stats=self._stats,
+            stats=self.stats,
             message=" ".join(notes),
             missing=tuple(sorted(missing)),
         )

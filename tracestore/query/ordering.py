@@ -20,7 +20,7 @@ import numpy.typing as npt
 from tracestore.errors import InvalidRequestError
 from tracestore.model.tables import Table
 from tracestore.query.columns import numbers
-from tracestore.query.scan import SourceScan
+from tracestore.query.scan import SourceScan, SourceTraces
 
 Keys = npt.NDArray[np.uint64]
 _SIGN = np.uint64(1 << 63)
@@ -64,6 +64,11 @@ def sort_keys(scan: SourceScan, rows: npt.NDArray[np.int64], sort: Sort) -> Keys
         case Sort.MOST_ERRORS | Sort.FEWEST_ERRORS:
             keys = numbers(scan.column(Table.TRACES, "error_count"))[rows].astype(np.uint64)
     return ~keys if sort.is_descending else keys
+
+
+def newest_key(traces: SourceTraces, row: int) -> int:
+    """Get the key of one trace, newest first."""
+    return int(~traces.start_ns[row])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

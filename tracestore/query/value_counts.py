@@ -15,13 +15,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from traceql.values import ValueType
+from tracestore.errors import CorruptionError
 from tracestore.query.cells import CellBudget, closer, count_cells, sum_cells
 from tracestore.query.masks import to_array
+from tracestore.query.metrics_parts import Cells, ValuesPart
 from tracestore.query.parts import Ids, Numbers, Scalar, Texts
 
 Rows = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
 _SETTLE_MIN = 65536
+
+
+_ARROW = {ValueType.STRING: pa.string(), ValueType.FLOAT: pa.float64()}
+"""How values of a type are kept; all others are whole numbers."""
+
+
+def value_type(name: str) -> ValueType:
+    """Read the name of a type. Raises: CorruptionError."""
+    try:
+        return ValueType(name)
+    except ValueError as error:
+        message = f"a part has values of an unknown type {name!r}"
+        raise CorruptionError(message, key="part of metrics") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +125,30 @@ class ValueCounts:
         self._pending += len(cells)
         if self._pending > self._settled + _SETTLE_MIN:
             self._settle()
+
+    def part(self) -> ValuesPart | None:
+        """Give out what was counted; None if that is nothing."""
+        if not self._parts:
+            return None
+        counted = self._settle()
+        return ValuesPart(
+            type=self.type.value,
+            values=tuple(counted.values.to_pylist()),
+            cells=Cells.of(counted.cells, [counted.counts]),
+            is_cut=self.is_cut,
+        )
+
+    def absorb(self, part: ValuesPart) -> None:
+        """Add what was counted elsewhere. Raises: CorruptionError, LimitExceededError."""
+        keys, (counts,) = part.cells.arrays(1, len(part.values) * self.size)
+        kind = _ARROW.get(self.type, pa.int64())
+        try:
+            values = pa.array(part.values, kind)
+        except (pa.ArrowException, TypeError, OverflowError) as error:
+            message = f"values of a part are not of type {self.type.value}: {error}"
+            raise CorruptionError(message, key="part of metrics") from error
+        self.is_cut |= part.is_cut
+        self.add_counted(values, keys, counts)
 
     def _settle(self) -> _Counted:
         """Put together what was added."""
