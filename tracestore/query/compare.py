@@ -108,7 +108,7 @@ class CompareSeries:
         keys, columns = part.totals.arrays(1, len(names) * self.size)
         place, slot = np.divmod(keys, self.size)
         self._totals.add(np.array(names, np.int64)[place] * self.size + slot, columns)
-        checked(part.candidates, len(GROUPS), self.frame.grid.count)
+        checked(part.candidates, frozenset(range(len(GROUPS))), self.frame.grid.count)
         for one in part.candidates:
             self.picker.add(Candidate(one.series, one.part, one.exemplar, one.trace_id))
 

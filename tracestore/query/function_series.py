@@ -127,7 +127,8 @@ class FunctionSeries:
         number, point = split(keys, self.grid.count)
         own, bucket = split(number, width)
         self.cells.add((series[own] * width + bucket) * self.grid.count + point, columns)
-        checked(part.candidates, size, self.grid.count)
+        occurring = frozenset(number.tolist()) if part.candidates else frozenset()
+        checked(part.candidates, occurring, self.grid.count)
         for one in part.candidates:
             place = int(series[one.series // width]) * width + one.series % width
             self.picker.add(Candidate(place, one.part, one.exemplar, one.trace_id))

@@ -235,12 +235,9 @@ class _Run:
     def _settled_from(self, next_scan: SourceScan) -> int:
         """Find the first point that the sources from ``next_scan`` on add nothing to."""
         grid = self._params.grid
-        # values that win over others may lose to a series that is only in an old source
-        is_open = any(isinstance(n, nodes.Compare | nodes.TopK) for n in walk(self._plan.body))
-        if is_open or self._sources.joins:
+        if _is_open(self._plan) or self._sources.joins:
             return grid.count
-        point = -((grid.origin_ns - next_scan.source.end_ns) // grid.step_ns)
-        return min(max(point, 1), grid.count)
+        return _point_behind(grid, next_scan.source.end_ns)
 
     # --- spans into series -------------------------------------------------------------------
 
@@ -299,6 +296,23 @@ class _Run:
             message=" ".join(notes),
             missing=tuple(sorted(missing)),
         )
+
+
+def settled_point(plan: MetricsPlan, grid: Grid, latest_ns: int) -> int:
+    """Find the first point that sources add nothing to of which none ends after ``latest_ns``."""
+    if _is_open(plan) or plan.needs_whole_trace:
+        return grid.count
+    return _point_behind(grid, latest_ns)
+
+
+def _is_open(plan: MetricsPlan) -> bool:
+    """Tell whether values that win over others may lose to a series of a source not yet read."""
+    return any(isinstance(n, nodes.Compare | nodes.TopK) for n in walk(plan.body))
+
+
+def _point_behind(grid: Grid, end_ns: int) -> int:
+    point = -((grid.origin_ns - end_ns) // grid.step_ns)
+    return min(max(point, 1), grid.count)
 
 
 _Bound = tuple[BoundPipeline, OfSource]

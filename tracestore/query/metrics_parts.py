@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -62,8 +63,7 @@ class Cells:
         return keys, [np.frombuffer(one, "<f8").astype(np.float64) for one in self.columns]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionPart:
+class FunctionPart(msgspec.Struct, frozen=True, kw_only=True, tag="function"):
     """Of any function but ``compare``: cells by series and point, with a bucket between."""
 
     labels: tuple[Labels, ...]
@@ -76,13 +76,12 @@ class ValuesPart:
     """The values of one type of an attribute: cells by value, group and point."""
 
     type: str
-    values: tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
+    values: tuple[str | int | float, ...]
     cells: Cells
     is_cut: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparePart:
+class ComparePart(msgspec.Struct, frozen=True, kw_only=True, tag="compare"):
     """Of ``compare``."""
 
     values: tuple[tuple[str, ValuesPart], ...]
@@ -92,13 +91,12 @@ class ComparePart:
     totals: Cells
     """By place of the name, group and point."""
     candidates: tuple[CandidatePart, ...] = ()
-    is_compare: bool = True
 
 
-def checked(candidates: Sequence[CandidatePart], series: int, points: int) -> None:
-    """Raises: CorruptionError for a candidate outside of the range."""
+def checked(candidates: Sequence[CandidatePart], series: frozenset[int], points: int) -> None:
+    """Raises: CorruptionError for a span outside of the range, or of a series without cells."""
     for one in candidates:
-        if not (0 <= one.series < series and 0 <= one.exemplar.point < points and one.part >= 0):
+        if not (one.series in series and 0 <= one.exemplar.point < points and one.part >= 0):
             raise CorruptionError("a part shows a span outside of the range", key=_KEY)
 
 

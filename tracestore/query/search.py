@@ -201,7 +201,7 @@ def combine_search(
         wholes = {trace_id for part in parts for trace_id in part.wholes}
         traces = sum(part.singles for part in parts) + len(wholes)
         total = TraceCount(traces=traces, exact=not missing)
-        if len(order) > len(shown) or any(part.has_more for part in parts):
+        if shown and (len(order) > len(shown) or any(part.has_more for part in parts)):
             ids = [trace.trace_id for _, trace in shown]
             now_ns = min(part.asked_ns for part in parts)
             last = cursor_behind(params.cursor, params.sort, shown[-1][0], ids, now_ns)

@@ -9,11 +9,14 @@ Source: TraceQL reference, 7.1, 7.3; wire contract, 9.1 and 9.2.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from traceql import nodes
+from tracestore.model.results import QueryStats
 from tracestore.model.tables import AttributeScope, attribute_columns, overflow_name
 from tracestore.model.tags import TagNames, TagScope
 from tracestore.query.columns import overflow_keys, validity
@@ -26,6 +29,7 @@ from tracestore.query.source import SpanSource
 from tracestore.query.source_columns import DOMAIN_OF_SCOPE
 from tracestore.query.staleness import Staleness
 from tracestore.query.tag_spans import Lookup, MarkedSpans, rows_of, spans_of
+from tracestore.query.totals import sum_stats
 
 INTRINSIC_NAMES = (
     "duration",
@@ -75,21 +79,130 @@ def tag_names(
     """
     wanted = [scope for scope in ATTRIBUTE_SCOPES if scope in scopes]
     answer = _Answer(scopes, lookup)
-    filter = None if lookup.filter is None else lookup.filter.filter
-    spans = MarkedSpans(sources if wanted else (), lookup, filter, control)
+    spans = MarkedSpans(sources if wanted else (), lookup, _filter(lookup), control)
     for scan in spans.scans:
         control.check()
         _add_names(scan, spans, wanted, answer)
         spans.stats.completed_jobs += 1
         if answer.is_done:
-            return answer.result(spans)
+            return answer.result(spans.stats)
         if progress is not None and progress.is_due():
-            progress.show(answer.result(spans))
+            progress.show(answer.result(spans.stats))
     for scan in spans.joined():
         _add_names(scan, spans, wanted, answer)
         if answer.is_done:
             break
-    return answer.result(spans)
+    return answer.result(spans.stats)
+
+
+def _filter(lookup: Lookup) -> nodes.Filter | None:
+    return None if lookup.filter is None else lookup.filter.filter
+
+
+Additions = tuple[tuple[TagScope, tuple[str, ...]], ...]
+"""Names as they were met."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceNames:
+    """What one source has that newer ones of its part have not."""
+
+    end_ns: int
+    id: str
+    additions: Additions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamesPart:
+    """The names of some sources."""
+
+    sources: tuple[SourceNames, ...]
+    joined: Additions
+    """Those of traces in several sources."""
+    stats: QueryStats
+
+
+def names_part(
+    sources: Sequence[SpanSource],
+    scopes: Collection[TagScope],
+    lookup: Lookup,
+    control: QueryControl,
+    primary: frozenset[str],
+) -> NamesPart:
+    """List the names of some sources, in the order in which one who looks at all meets them.
+
+    Raises: as ``tag_names``.
+    """
+    wanted = [scope for scope in ATTRIBUTE_SCOPES if scope in scopes]
+    taken = _Taken(lookup.bytes_max)
+    spans = MarkedSpans(
+        sources if wanted else (), lookup, _filter(lookup), control, primary=primary
+    )
+    found = []
+    for scan in spans.scans:
+        control.check()
+        _add_names(scan, spans, wanted, taken)
+        spans.stats.completed_jobs += 1
+        source = scan.source
+        found.append(SourceNames(end_ns=source.end_ns, id=source.id, additions=taken.give_out()))
+        if taken.is_done:
+            return NamesPart(sources=tuple(found), joined=(), stats=spans.stats)
+    for scan in spans.joined():
+        _add_names(scan, spans, wanted, taken)
+        if taken.is_done:
+            break
+    return NamesPart(sources=tuple(found), joined=taken.give_out(), stats=spans.stats)
+
+
+def combine_names(
+    parts: Sequence[NamesPart], scopes: Collection[TagScope], lookup: Lookup
+) -> TagNames:
+    """Make the answer of parts whose primary sources are all sources, each in one."""
+    answer = _Answer(scopes, lookup)
+    of_sources = [one for part in parts for one in part.sources]
+    of_sources.sort(key=lambda one: (one.end_ns, one.id), reverse=True)
+    additions = [one.additions for one in of_sources] + [part.joined for part in parts]
+    for scope, names in (addition for each in additions for addition in each):
+        if answer.is_done:
+            break
+        if scope in answer.known:
+            answer.add(scope, names)
+    return answer.result(sum_stats([part.stats for part in parts]))
+
+
+class _Taker(Protocol):
+    """Takes names as they are met."""
+
+    known: dict[TagScope, set[str]]
+    is_done: bool
+
+    def add(self, scope: TagScope, names: Collection[str]) -> None: ...
+
+
+class _Taken:
+    """Names as they were met, each once, until they are more than an answer may have."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.known: dict[TagScope, set[str]] = {scope: set() for scope in ATTRIBUTE_SCOPES}
+        self.is_done = False
+        self._bytes_left = bytes_max or None
+        self._additions: list[tuple[TagScope, tuple[str, ...]]] = []
+
+    def add(self, scope: TagScope, names: Collection[str]) -> None:
+        """Take names."""
+        new = sorted(set(names) - self.known[scope])
+        if not new:
+            return
+        self.known[scope].update(new)
+        self._additions.append((scope, tuple(new)))
+        if self._bytes_left is not None:
+            self._bytes_left -= sum(len(name.encode()) for name in new)
+            self.is_done = self._bytes_left < 0
+
+    def give_out(self) -> Additions:
+        """Get what was taken since the last time."""
+        found, self._additions = tuple(self._additions), []
+        return found
 
 
 class _Answer:
@@ -121,7 +234,7 @@ class _Answer:
                 return
             known.add(name)
 
-    def result(self, spans: MarkedSpans) -> TagNames:
+    def result(self, stats: QueryStats) -> TagNames:
         """Make the answer as far as it goes."""
         found = [
             (scope, tuple(sorted(names)[: self._limit or len(names)]))
@@ -130,11 +243,11 @@ class _Answer:
         ]
         if self._has_intrinsics:
             found.append((TagScope.INTRINSIC, INTRINSIC_NAMES))
-        return TagNames(scopes=tuple(found), stats=replace(spans.stats))
+        return TagNames(scopes=tuple(found), stats=replace(stats))
 
 
 def _add_names(
-    scan: SourceScan, spans: MarkedSpans, wanted: Sequence[TagScope], answer: _Answer
+    scan: SourceScan, spans: MarkedSpans, wanted: Sequence[TagScope], answer: _Taker
 ) -> None:
     if not spans.is_filtered:
         for scope in wanted:
@@ -170,7 +283,7 @@ def _keys(scan: SourceScan, scope: TagScope) -> Collection[str]:
     return keys
 
 
-def _add_present(chunk: ChunkScan, scope: TagScope, rows: Mask, answer: _Answer) -> None:
+def _add_present(chunk: ChunkScan, scope: TagScope, rows: Mask, answer: _Taker) -> None:
     """Add the keys that some of the marked rows have."""
     domain = _DOMAINS[scope]
     if rows is False or chunk.rows(domain) == 0:

@@ -61,17 +61,24 @@ class MarkedSpans:
         control: QueryControl,
         *,
         tag: Field | None = None,
+        primary: frozenset[str] | None = None,
     ) -> None:
         """Take the sources.
 
         Args:
+            primary: IDs of the sources that are answered for; None: all.
             filter: what is evaluated, which may be less than that of the lookup.
             tag: whose values are asked for.
         """
         plan = None if filter is None else _plan(filter)
         self.is_filtered = plan is not None
         self.scope = Scope(
-            sources, plan or _EVERY_SPAN, control, window=lookup.window, reach_ns=lookup.reach_ns
+            sources,
+            plan or _EVERY_SPAN,
+            control,
+            window=lookup.window,
+            reach_ns=lookup.reach_ns,
+            primary=primary,
         )
         self.scans = sorted(
             self.scope.inside, key=lambda scan: (scan.source.end_ns, scan.source.id), reverse=True
@@ -121,7 +128,7 @@ class MarkedSpans:
             return
         scope = self.scope
         split = scope.split_candidates() if scope.plan.needs_whole_trace else self._split
-        ids = np.unique(split.ids)
+        ids = np.unique(scope.led(split).ids)
         if len(ids) == 0:
             return
         self._split = None

@@ -10,7 +10,8 @@ Source: TraceQL reference, 7.2 to 7.4; wire contract, 9.3 and 9.4.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ import pyarrow as pa
 from traceql import attributes as names
 from traceql.attributes import Field
 from traceql.values import Kind, Status, Value, ValueType, value_text
+from tracestore.errors import CorruptionError
 from tracestore.model.results import QueryStats
 from tracestore.model.tags import TagType, TagValues
 from tracestore.query.control import QueryControl
@@ -28,6 +30,7 @@ from tracestore.query.staleness import Staleness
 from tracestore.query.tag_columns import TEXT_INTRINSICS, TagColumns
 from tracestore.query.tag_counts import TAG_TYPES, Batch, Counted, ValueCounts
 from tracestore.query.tag_spans import Lookup, MarkedSpans
+from tracestore.query.totals import sum_stats
 from tracestore.storage.block.cache import BlockCache
 
 FIXED_VALUES: dict[Field, tuple[str, ...]] = {
@@ -42,6 +45,17 @@ FIXED_VALUES: dict[Field, tuple[str, ...]] = {
     ),
 }
 """Keywords that are listed whatever the data."""
+
+
+def fixed_values(tag: Field, lookup: Lookup) -> TagValues:
+    """List keywords."""
+    texts = FIXED_VALUES[tag][: lookup.limit or None]
+    return TagValues(types=(TagType.KEYWORD,) * len(texts), texts=texts)
+
+
+def _has_no_values(tag: Field) -> bool:
+    """Tell whether nothing is listed of a tag, whatever the data."""
+    return isinstance(tag, names.Intrinsic) and tag not in TEXT_INTRINSICS
 
 
 def tag_values(
@@ -61,9 +75,8 @@ def tag_values(
     Raises: DeadlineError; LimitExceededError; what a source raises that cannot be read.
     """
     if tag in FIXED_VALUES:
-        texts = FIXED_VALUES[tag][: lookup.limit or None]
-        return TagValues(types=(TagType.KEYWORD,) * len(texts), texts=texts)
-    if isinstance(tag, names.Intrinsic) and tag not in TEXT_INTRINSICS:
+        return fixed_values(tag, lookup)
+    if _has_no_values(tag):
         return TagValues()
     answer = _Answer(lookup)
     filter = None
@@ -94,6 +107,86 @@ def tag_values(
             break
         answer.add(columns.values_of(scan))
     return answer.result(spans.stats)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeValues:
+    """Values of one type, each once."""
+
+    type: TagType
+    texts: tuple[str, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValuesPart:
+    """The values in some sources, in no order."""
+
+    types: tuple[TypeValues, ...] = ()
+    is_cut: bool = False
+    stats: QueryStats = field(default_factory=QueryStats)
+
+
+def values_part(
+    sources: Sequence[SpanSource],
+    tag: Field,
+    lookup: Lookup,
+    control: QueryControl,
+    *,
+    primary: frozenset[str],
+    cache: BlockCache | None = None,
+) -> ValuesPart:
+    """Count the values in some sources. Raises: as ``tag_values``."""
+    if tag in FIXED_VALUES or _has_no_values(tag):
+        return ValuesPart()
+    filter = None
+    if lookup.filter is not None:
+        _, filter = lookup.filter.demanded(tag)
+        if filter is None:
+            return ValuesPart()
+    spans = MarkedSpans(sources, lookup, filter, control, tag=tag, primary=primary)
+    columns = TagColumns(tag, spans, bytes_max=lookup.bytes_max, cache=cache)
+    found = ValueCounts(lookup.bytes_max)
+    for scan in chain(spans.scans, spans.joined()):  # traces are put together at the end
+        control.check()
+        if not found.is_full:
+            found.extend(columns.values_of(scan))
+    spans.stats.completed_jobs = spans.stats.total_jobs
+    counted = found.counted()
+    types = tuple(
+        TypeValues(
+            type=one.type, texts=tuple(one.texts.to_pylist()), counts=tuple(one.counts.tolist())
+        )
+        for one in counted.batches
+    )
+    return ValuesPart(types=types, is_cut=counted.is_cut, stats=spans.stats)
+
+
+def combine_values(parts: Sequence[ValuesPart], tag: Field, lookup: Lookup) -> TagValues:
+    """Make the answer of parts whose primary sources are all sources, each in one.
+
+    Where there are more than ``lookup.bytes_max`` bytes of values, which of them are left out
+    depends on how the sources were parted.
+
+    Raises: CorruptionError for a part that does not fit together.
+    """
+    if tag in FIXED_VALUES:
+        return fixed_values(tag, lookup)
+    if _has_no_values(tag):
+        return TagValues()
+    answer = _Answer(lookup)
+    if lookup.filter is not None:
+        answer.add(_demanded(lookup.filter.demanded(tag)[0]))
+    for part in parts:
+        answer.add(Counted(batches=tuple(map(_batch, part.types)), is_cut=part.is_cut))
+    return answer.result(sum_stats([part.stats for part in parts]))
+
+
+def _batch(values: TypeValues) -> Batch:
+    if len(values.texts) != len(values.counts) or min(values.counts, default=1) < 1:
+        raise CorruptionError("texts and counts do not fit together", key="part of tag values")
+    counts = np.array(values.counts, np.int64)
+    return Batch(values.type, pa.array(values.texts, pa.string()), counts)
 
 
 class _Answer:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import traceql
 from traceql import TagFilter
@@ -23,13 +24,20 @@ from tracestore.errors import InvalidRequestError
 from tracestore.model.results import QueryStats
 from tracestore.model.tags import TagNames, TagScope, TagType, TagValues
 from tracestore.model.times import TimeRange
-from tracestore.query.jobs.operation import QueryKind, Site
+from tracestore.query.jobs.operation import QueryKind, Share, Site
+from tracestore.query.jobs.wire import read, write
 from tracestore.query.progress import Progress
 from tracestore.query.source import SpanSource
 from tracestore.query.tag_columns import TEXT_INTRINSICS
-from tracestore.query.tag_names import tag_names
+from tracestore.query.tag_names import NamesPart, combine_names, names_part, tag_names
 from tracestore.query.tag_spans import Lookup
-from tracestore.query.tag_values import FIXED_VALUES, tag_values
+from tracestore.query.tag_values import (
+    FIXED_VALUES,
+    ValuesPart,
+    combine_values,
+    tag_values,
+    values_part,
+)
 
 _OF_RESOURCES = frozenset(
     {
@@ -46,6 +54,9 @@ _LEGACY: dict[str, Intrinsic] = {
     "root.name": Intrinsic.ROOT_NAME,
     "root.service.name": Intrinsic.ROOT_SERVICE_NAME,
 }
+
+
+_ERRORS = TagValues(types=(TagType.BOOL,), texts=("true",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +105,9 @@ class ListNames:
     scopes: tuple[TagScope, ...]
     narrowing: Narrowing
 
+    NAME: ClassVar = "names"
+    PART: ClassVar = "part of names"
+
     @property
     def kind(self) -> QueryKind:
         """How metrics call it."""
@@ -105,6 +119,34 @@ class ListNames:
         """List the names. Raises: as ``Operation`` and ``tag_names`` say."""
         lookup = self.narrowing.lookup(None)
         return tag_names(sources, self.scopes, lookup, site.control, progress=progress)
+
+    @property
+    def is_divisible(self) -> bool:
+        """Whether it is; not if it ends at names that are known already."""
+        return not self.narrowing.stale_max
+
+    def part(self, sources: Sequence[SpanSource], site: Site, share: Share) -> bytes:
+        """Answer for some of the sources; see ``Operation``."""
+        lookup = self.narrowing.lookup(None)
+        part = names_part(sources, self.scopes, lookup, site.control, share.primary)
+        return write(self.PART, part)
+
+    def missing_of(self, part: bytes) -> frozenset[str]:
+        """Get the sources that a part is without."""
+        return frozenset()
+
+    def combine(self, parts: Sequence[bytes], site: Site) -> TagNames:
+        """Make the answer of all parts; see ``Operation``."""
+        read_parts = [read(part, self.PART, NamesPart) for part in parts]
+        return combine_names(read_parts, self.scopes, self.narrowing.lookup(None))
+
+    def settled(self, answer: TagNames, latest_ns: int) -> TagNames | None:
+        """Keep all of them: names stay, except where a limit leaves those out that come last."""
+        return answer
+
+    def to_wire(self) -> bytes:
+        """Write the question down."""
+        return write(self.NAME, self)
 
     def stats_of(self, answer: TagNames) -> QueryStats | None:
         """Tell what was looked at."""
@@ -122,6 +164,9 @@ class ListValues:
     blocks_max: int = 0
     """The newest so many blocks are asked; 0: all."""
 
+    NAME: ClassVar = "values"
+    PART: ClassVar = "part of values"
+
     @property
     def kind(self) -> QueryKind:
         """How metrics call it."""
@@ -131,9 +176,9 @@ class ListValues:
         self, sources: Sequence[SpanSource], site: Site, progress: Progress[TagValues] | None = None
     ) -> TagValues:
         """List the values. Raises: as ``Operation`` and ``tag_values`` say."""
-        if self.is_legacy and self.tag == "error":
-            return TagValues(types=(TagType.BOOL,), texts=("true",))
-        tag = legacy_tag(self.tag) if self.is_legacy else parse_tag(self.tag)
+        tag = self._tag
+        if tag is None:
+            return _ERRORS
         return tag_values(
             newest_blocks(sources, self.blocks_max),
             tag,
@@ -142,6 +187,53 @@ class ListValues:
             cache=site.cache,
             progress=progress,
         )
+
+    @property
+    def is_divisible(self) -> bool:
+        """Whether it is; not if it ends at values that are known already."""
+        return not self.narrowing.stale_max
+
+    def part(self, sources: Sequence[SpanSource], site: Site, share: Share) -> bytes:
+        """Answer for some of the sources; see ``Operation``."""
+        tag = self._tag
+        if tag is None:
+            return write(self.PART, ValuesPart())
+        part = values_part(
+            newest_blocks(sources, self.blocks_max),
+            tag,
+            self.narrowing.lookup(tag),
+            site.control,
+            primary=share.primary,
+            cache=site.cache,
+        )
+        return write(self.PART, part)
+
+    def missing_of(self, part: bytes) -> frozenset[str]:
+        """Get the sources that a part is without."""
+        return frozenset()
+
+    def combine(self, parts: Sequence[bytes], site: Site) -> TagValues:
+        """Make the answer of all parts; see ``Operation``."""
+        tag = self._tag
+        if tag is None:
+            return _ERRORS
+        read_parts = [read(part, self.PART, ValuesPart) for part in parts]
+        return combine_values(read_parts, tag, self.narrowing.lookup(tag))
+
+    @property
+    def _tag(self) -> Field | None:
+        """Read the tag; None is the first version's ``error``, which has one value."""
+        if self.is_legacy:
+            return None if self.tag == "error" else legacy_tag(self.tag)
+        return parse_tag(self.tag)
+
+    def settled(self, answer: TagValues, latest_ns: int) -> TagValues | None:
+        """Keep all of them: values stay, except where a limit leaves rare ones out."""
+        return answer
+
+    def to_wire(self) -> bytes:
+        """Write the question down."""
+        return write(self.NAME, self)
 
     def stats_of(self, answer: TagValues) -> QueryStats | None:
         """Tell what was looked at."""
