@@ -35,6 +35,9 @@ BAD_KEYS = [
 class ObjectStoreContract:
     """Subclass with a fixture ``store``: an empty ObjectStore."""
 
+    races = 10
+    """Rounds in which many create the same object."""
+
     def test_an_object_is_read_back_as_put(self, store: ObjectStore) -> None:
         etag = store.put("a/b.json", b"content")
 
@@ -81,7 +84,7 @@ class ObjectStoreContract:
         assert store.get("k") == b"first"
 
     def test_one_of_many_creators_wins(self, store: ObjectStore) -> None:
-        for round_number in range(10):
+        for round_number in range(self.races):
             key = f"race/{round_number}"
             barrier = Barrier(8)
 
