@@ -107,7 +107,7 @@ def test_verifying_looks_at_the_limits_of_tenants_too(
         (["sreve"], "unknown command 'sreve', known are serve, query, trace, tags, demo, "),
         (["serve", "--config=none.yaml"], "cannot read config none.yaml: No such file"),
         (["-config.file=none.yaml"], "cannot read config none.yaml"),
-        (["serve", "--target=querier"], "only the target all"),
+        (["serve", "--target=querier"], "needs a bucket that all processes share"),
         (["serve", "--servr.x=1"], "unknown key servr.x; the nearest known one is server"),
         (["serve", "--storage.trace.backend=s3"], "expected the name of a bucket, as storage"),
         (
