@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from tracestore.cli.block import run_block
 from tracestore.cli.config import run_config
 from tracestore.cli.demo import run_demo
 from tracestore.cli.failure import describe
@@ -16,7 +15,6 @@ from tracestore.cli.running import FORCED_EXIT_CODE
 from tracestore.cli.serve import run_serve
 from tracestore.cli.tags import run_tags
 from tracestore.cli.trace import run_trace
-from tracestore.cli.usage import run_usage
 from tracestore.errors import TracestoreError
 from tracestore.version import package_version
 
@@ -38,6 +36,21 @@ usage: tracestore [command] [flags]
 `tracestore COMMAND --help` says more. Flags without a command are those of serve, so a command line
 of Tempo works: tracestore -config.file=tempo.yaml -target=all
 """
+
+
+def _run_block(argv: Sequence[str]) -> int:
+    # Arrow takes half a second to import; who asks a server needs none of it.
+    from tracestore.cli.block import run_block
+
+    return run_block(argv)
+
+
+def _run_usage(argv: Sequence[str]) -> int:
+    from tracestore.cli.usage import run_usage
+
+    return run_usage(argv)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "serve": run_serve,
     "query": run_query,
@@ -46,8 +59,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "demo": run_demo,
     "config": run_config,
     "index": run_index,
-    "block": run_block,
-    "usage": run_usage,
+    "block": _run_block,
+    "usage": _run_usage,
 }
 
 
