@@ -49,11 +49,9 @@ def make_reading(
 
     @contextmanager
     def reading(blocks: Sequence[SpanSource]) -> Iterator[Sequence[SpanSource]]:
-        ahead = ReadAhead(
-            [block for block in blocks if isinstance(block, BlockSource)],
-            executor,
-            blocks_max=blocks_max,
-        )
+        known = [block for block in blocks if isinstance(block, BlockSource)]
+        assert len(known) == len(blocks), "only blocks are read ahead"
+        ahead = ReadAhead(known, executor, blocks_max=blocks_max)
         try:
             yield ahead.sources
         finally:
