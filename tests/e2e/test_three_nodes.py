@@ -16,7 +16,12 @@ from support.same_answers import QUESTIONS, TRACES, ask, parts_of, send
 from support.server import Server, running_server, wait_until
 
 NODES = ("node-1", "node-2", "node-3")
-FLAGS = ("--ingester.wal.store=bucket", "--storage.blocklist-poll-s=0.2")
+FLAGS = (
+    "--ingester.wal.store=bucket",
+    "--storage.blocklist-poll-s=0.2",
+    "--query.frontend.job-bytes=1",
+)
+"""However small a query is, it is cut into jobs that the three share."""
 
 
 @dataclass
@@ -59,6 +64,16 @@ def test_each_node_answers_what_one_process_with_all_the_data_answers(
     answers = {name: ask(nodes.cluster[name], path, query) for name in NODES}
 
     assert answers == dict.fromkeys(NODES, expected)
+
+
+def test_the_nodes_share_the_jobs_of_a_query(nodes: Nodes) -> None:
+    done = "tempo_querier_worker_request_executed_total_count"
+    before = {name: nodes.cluster[name].metric(done) for name in NODES}
+
+    for n in range(6):
+        ask(nodes.cluster["node-1"], "/api/search", {"q": f"{{ span.n > {n} }}", "limit": 1000})
+
+    assert sum(nodes.cluster[name].metric(done) > before[name] for name in NODES) >= 2
 
 
 def test_what_one_node_has_acknowledged_the_others_find_at_once(nodes: Nodes) -> None:

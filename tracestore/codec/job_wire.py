@@ -70,6 +70,8 @@ class JobRequest:
     """``SnapshotNames``."""
     primary: tuple[str, ...] | None
     """IDs of the sources that this job answers for; None: for all."""
+    without: tuple[str, ...]
+    """IDs of sources that other jobs of the query could not read."""
     timeout_s: float | None
     bytes_max: int
     answer_bytes_max: int

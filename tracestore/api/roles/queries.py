@@ -21,7 +21,9 @@ from tracestore.model.block_meta import BlockMeta
 from tracestore.query.block_source import BlockSource
 from tracestore.services.frontend.dispatch import SERVICE as JOBS_SERVICE
 from tracestore.services.frontend.dispatch import Dispatcher, GrpcCalls
-from tracestore.services.frontend.runner import AwayRunner
+from tracestore.services.frontend.held import HeldSnapshots
+from tracestore.services.frontend.runner import FrontendRunner
+from tracestore.services.frontend.shipping import Shipping
 from tracestore.services.lifecycle import Service, Supervisor
 from tracestore.services.members.member import Member, Role
 from tracestore.services.members.service import Members
@@ -130,27 +132,34 @@ class QueryRole:
         )
 
     def _make_runner(self) -> QueryRunner:
-        """Make who answers: this process, if it is a querier, or those of the cluster."""
-        ground, reads = self._ground, self._parts.reads
-        if Role.QUERIER in self._roles or reads is None:
-            return HomeRunner(querier=self.querier, cache=self._cache)
+        """Make who answers: this process alone, or with the queriers of the cluster."""
+        ground, reads, querier = self._ground, self._parts.reads, self.querier
+        is_querier = Role.QUERIER in self._roles
+        has_others = ground.settings.members.configured and Role.QUERY_FRONTEND in self._roles
+        if reads is None or (is_querier and not has_others):
+            return HomeRunner(querier=querier, cache=self._cache)
         settings = ground.settings.query
-        return AwayRunner(
-            querier=self.querier,
-            dispatcher=Dispatcher(
-                settings.frontend,
-                LivingQueriers(self._cluster.members),
-                GrpcCalls(self._cluster.peers),
-                ground.metrics,
-                ground.clock,
+        queriers = LivingQueriers(self._cluster.members)
+        calls = GrpcCalls(self._cluster.peers)
+        return FrontendRunner(
+            querier=querier,
+            snapshots=HeldSnapshots(
+                querier=querier, pins=reads.pins, own_address=self._cluster.address
             ),
-            turns=Turns(
-                settings.frontend.concurrent_jobs,
-                waiting_max=settings.max_outstanding_queries,
-                refusal="job queue full",
+            shipping=Shipping(
+                dispatcher=Dispatcher(
+                    settings.frontend, queriers, calls, ground.metrics, ground.clock
+                ),
+                turns=Turns(
+                    settings.frontend.concurrent_jobs,
+                    waiting_max=settings.frontend.jobs_max * settings.max_outstanding_queries,
+                    refusal="job queue full",
+                ),
+                pool=ground.pools.query,
+                metrics=ground.metrics,
             ),
-            pins=reads.pins,
-            own_address=self._cluster.address,
+            queriers=queriers,
+            cache=self._cache if is_querier else None,
         )
 
     def lacking(self) -> str:

@@ -1,11 +1,10 @@
-"""Operations and their answers as bytes, for processes of the same version."""
+"""Whole answers to operations as bytes, for processes of the same version."""
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
 
 from tracestore.codec.value_wire import decode_value, encode_value
-from tracestore.errors import InvalidRequestError
 from tracestore.model.results import SearchResult
 from tracestore.model.series import MetricsResult
 from tracestore.model.tags import TagNames, TagValues
@@ -25,22 +24,6 @@ _ANSWERS: dict[type[Any], Any] = {
     ListValues: TagValues,
 }
 """The type of the answer to each operation."""
-_BY_NAME = {operation.__name__: operation for operation in _ANSWERS}
-
-
-def encode_operation(operation: Operation[Any]) -> bytes:
-    """Write an operation."""
-    assert type(operation) in _ANSWERS, f"{type(operation)} is not for other processes"
-    return encode_value((type(operation).__name__, encode_value(operation)))
-
-
-def decode_operation(content: bytes) -> Operation[Any]:
-    """Read an operation. Raises: InvalidRequestError."""
-    name, values = decode_value(content, tuple[str, bytes])
-    if name not in _BY_NAME:
-        raise InvalidRequestError(f"operation {name} of a process is not known here")
-    operation: Operation[Any] = decode_value(values, _BY_NAME[name])
-    return operation
 
 
 def encode_answer(answer: object) -> bytes:

@@ -148,6 +148,12 @@ class LivePins:
         with self._lock:
             self._pins.pop(token, None)
 
+    @property
+    def held(self) -> int:
+        """Count the snapshots that are held."""
+        with self._lock:
+            return len(self._pins)
+
     def find(self, token: str, source: str) -> SpanSource | None:
         """Get what is held here; None if it is not, any more."""
         with self._lock:

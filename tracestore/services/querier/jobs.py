@@ -18,8 +18,9 @@ from tracestore.codec.job_wire import FrameKind, JobRequest, SnapshotNames, cut_
 from tracestore.errors import LimitExceededError, TracestoreError, UnavailableError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.query.control import QueryControl
-from tracestore.query.jobs.answers import decode_operation, encode_answer
-from tracestore.query.jobs.operation import Site
+from tracestore.query.jobs.answers import encode_answer
+from tracestore.query.jobs.operation import Operation, Share, Site
+from tracestore.query.jobs.questions import operation_from_wire
 from tracestore.query.source import SpanSource
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.live.pins import LivePins
@@ -125,7 +126,7 @@ class QueryJobs:
         try:
             control.check()
             with self.tracing.step("job") as span:
-                operation = decode_operation(job.operation)
+                operation = operation_from_wire(job.operation)
                 with self.sources.open(SnapshotNames.decode(job.snapshot)) as sources:
                     span.set_attributes(
                         {
@@ -134,10 +135,24 @@ class QueryJobs:
                         }
                     )
                     site = Site(control=control, cache=self.cache)
-                    answer = operation.answer(sources, site, shown)
-                return list(cut_frames(FrameKind.ANSWER, encode_answer(answer)))
+                    content = _content(job, operation, sources, site, shown)
+                return list(cut_frames(FrameKind.ANSWER, content))
         except TracestoreError as error:
             return list(cut_frames(FrameKind.FAILURE, write_error(error)))
+
+
+def _content(
+    job: JobRequest,
+    operation: Operation[Any],
+    sources: Sequence[SpanSource],
+    site: Site,
+    shown: _Shown | None,
+) -> bytes:
+    """Make what is sent: the answer, or a part of it that others are added to."""
+    if job.primary is None:
+        return encode_answer(operation.answer(sources, site, shown))
+    share = Share(primary=frozenset(job.primary), without=frozenset(job.without))
+    return operation.part(sources, site, share)
 
 
 async def _send_all(frames: asyncio.Queue[bytes | None], send: Send) -> None:
