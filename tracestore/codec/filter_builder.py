@@ -36,6 +36,8 @@ from tracestore.model.tables import (
 )
 from tracestore.settings.tree import BlockSettings
 
+UNSORTED_MAX = 1 << 16
+"""Hashes of a column that wait before duplicates among them are looked for."""
 LISTED_BYTES_MAX = 64 * 1024
 """A column whose distinct texts are longer together is not listed."""
 
@@ -59,8 +61,13 @@ class DistinctHashes:
         """Add (N,) hashes."""
         self._parts.append(hashes)
         self._held += len(hashes)
-        if self._held > max(1 << 20, 2 * self._merged):
+        if self._held > max(UNSORTED_MAX, 2 * self._merged):
             self._merge()
+
+    @property
+    def held(self) -> int:
+        """Hashes in memory, 8 B each."""
+        return self._held
 
     def ascending(self) -> Hashes:
         """Get all of them, each once."""
@@ -170,6 +177,11 @@ class ColumnValues:
         self._hashes.add(hash64(_parse_array(list(self._counts), self.kind)))
         self._counts = None
 
+    @property
+    def hashes(self) -> int:
+        """Hashes in memory."""
+        return self._hashes.held
+
     def row(self) -> dict[str, Any]:
         """Render as the columns of the filters that depend on values."""
         row: dict[str, Any] = {"type": self.kind.value, "rows": self.rows}
@@ -207,6 +219,12 @@ class FilterBuilder:
         for column in attribute_columns(schema):
             values = ColumnValues(column.type, self._settings, bounds_only=False)
             self._attributes[table, column.name] = (column, values)
+
+    @property
+    def hashes(self) -> int:
+        """Hashes in memory over all columns, 8 B each: nearly all that the builder takes."""
+        known = [*self._intrinsics.values(), *(values for _, values in self._attributes.values())]
+        return self._traces.held + sum(values.hashes for values in known)
 
     def values_of(self, table: Table, column: str) -> ColumnValues | None:
         """Get what gathers the values of a column, None if it is of no interest."""

@@ -1,13 +1,13 @@
 """What the compiled kernel offers. All functions release the GIL while they touch bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracestore.model.tables import SpanTables, Table
+from tracestore.model.tables import AttributeType, SpanTables, Table
 
 Buffer = bytes | bytearray | memoryview
 
@@ -146,8 +146,20 @@ class SpanBuilder:
     @property
     def end_ns(self) -> int:
         """Latest span end, 0 without spans."""
-    def freeze(self, *, attribute_columns_max: int = 512) -> FrozenSpans:
-        """Copy what is there now into an immutable view; the builder may go on growing."""
+    def freeze(
+        self,
+        *,
+        attribute_columns_max: int = 512,
+        wanted: Mapping[Table, tuple[Sequence[tuple[str, AttributeType]], bool]] | None = None,
+    ) -> FrozenSpans:
+        """Copy what is there now into an immutable view; the builder may go on growing.
+
+        Args:
+            wanted: of some tables, the pairs that have columns, in order, there or not, and
+                whether there is a column for the rest. The other tables choose theirs.
+
+        Raises: CorruptionError if there is a rest, and no column for it.
+        """
 
 class FrozenSpans:
     """Sorted, de-duplicated tables of a builder; each column is made when it is first asked for."""

@@ -109,14 +109,18 @@ cdef class SpanBuilder:
         """Latest span end, 0 without spans."""
         return self.head.end_ns
 
-    def freeze(self, *, attribute_columns_max=512):
+    def freeze(self, *, attribute_columns_max=512, wanted=None):
         """Take an immutable view of what is there now; the builder may go on growing.
+
+        Args:
+            wanted: of tables, the pairs of key and AttributeType that have columns, in order, there
+                or not, and whether there is a column for the rest; other tables choose theirs.
 
         Cost: sorting; the columns are copied out when they are first asked for.
         """
         from tracestore.kernel.frozen import FrozenSpans
 
-        return FrozenSpans(self, attribute_columns_max)
+        return FrozenSpans(self, attribute_columns_max, wanted)
 
 
 def build_tables(requests, *, attribute_columns_max=512):

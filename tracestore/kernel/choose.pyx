@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tracestore.model.tables import AttributeType
+
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
@@ -16,6 +18,8 @@ from tracestore.kernel.dense cimport text_array
 from tracestore.kernel.sparse cimport Attributes, Entry, SparseColumn, lower_bound, promote
 from tracestore.kernel.texts cimport text_size, text_start
 from tracestore.kernel.values cimport COLUMN_TYPES
+
+TYPES = list(AttributeType)
 
 cdef enum:
     ROWS_PER_VALUE_MAX = 256
@@ -48,6 +52,19 @@ cdef choose_columns(
         for key, type, count in zip(keys.tolist(), types.tolist(), counts.tolist(), strict=True)
     ]
     return [(key.decode(), type, find_column(a, n, type)) for key, _, type, n in sorted(pairs)]
+
+
+cdef find_columns(
+    Attributes* a, int32_t size, const int32_t[::1] position, int64_t rows, wanted
+):
+    """Find the pairs of key and type that are wanted and there: (key, AttributeType) -> column."""
+    keys, types, counts = count_pairs(a, size, position, rows)
+    found = {}
+    for key, type in zip(keys[counts > 0].tolist(), types[counts > 0].tolist(), strict=True):
+        pair = (key_bytes(a, key).decode(), TYPES[type])
+        if pair in wanted:
+            found[pair] = find_column(a, key, type)
+    return found
 
 
 cdef select_most_frequent(Attributes* a, keys, types, counts, int64_t columns_max):

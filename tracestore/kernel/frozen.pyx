@@ -9,6 +9,7 @@ import bisect
 import numpy as np
 import pyarrow as pa
 
+from tracestore.errors import CorruptionError
 from tracestore.kernel.arrange import arrange
 from tracestore.model.tables import (
     FIXED_SCHEMA,
@@ -25,7 +26,7 @@ from tracestore.model.tables import (
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from tracestore.kernel.builder cimport SpanBuilder
-from tracestore.kernel.choose cimport choose_columns
+from tracestore.kernel.choose cimport choose_columns, find_columns
 from tracestore.kernel.dense cimport column_array, gather, primitive_array
 from tracestore.kernel.fixed cimport fixed_array, trace_arrays
 from tracestore.kernel.head cimport (
@@ -76,6 +77,34 @@ cdef class View:
         self.order, self.position = np.append(order, 0), np.append(position, np.int32(-1))
         self.made, self.columns = {}, {}
         self.schema = FIXED_SCHEMA[table]
+
+    def fix(self, scope, wanted):
+        """Take the attribute columns that are wanted, filled or not.
+
+        The caller holds the builder's lock.
+
+        Args:
+            wanted: distinct pairs of key and type, and whether there is a column for the rest.
+        """
+        pairs, has_rest = wanted
+        cdef Head* head = &self.builder.head
+        there = find_columns(
+            &head.attributes[self.number], self.size, self.position, self.rows, set(pairs)
+        )
+        self.is_own = np.zeros(head.attributes[self.number].columns_size + 1, np.uint8)
+        for column in name_columns(scope, pairs):
+            self.schema = self.schema.append(column.field())
+            number = there.get((column.key, column.type))
+            if number is None:
+                self.made[column.name] = pa.nulls(self.rows, column.field().type)
+            else:
+                self.is_own[number] = 1
+                self.columns[column.name] = number
+        cdef Leftovers leftovers = self.leftovers()
+        if has_rest:
+            self.schema = self.schema.append(pa.field(overflow_name(scope), OVERFLOW))
+        elif has_leftovers(&leftovers):
+            raise CorruptionError(f"attributes that no column is for, in scope {scope.value}")
 
     def choose(self, scope, columns_max):
         """Choose the attribute columns. The caller holds the builder's lock."""
@@ -182,7 +211,7 @@ cdef class FrozenSpans:
     cdef readonly Py_ssize_t trace_count
     cdef Py_ssize_t parts_read  # how often few rows were asked for
 
-    def __init__(self, SpanBuilder builder, attribute_columns_max):
+    def __init__(self, SpanBuilder builder, attribute_columns_max, wanted=None):
         self.builder, self.views = builder, {}
         with builder.lock:
             sizes = [builder.head.rows[table].size for table in range(len(NUMBERS))]
@@ -197,7 +226,10 @@ cdef class FrozenSpans:
                 size = sizes[NUMBERS[table]]
                 self.add_view(table, np.arange(size), np.arange(size, dtype=np.int32))
             for table, view in self.views.items():
-                view.choose(SCOPE_OF_TABLE[table], attribute_columns_max)
+                if wanted is not None and table in wanted:
+                    view.fix(SCOPE_OF_TABLE[table], wanted[table])
+                else:
+                    view.choose(SCOPE_OF_TABLE[table], attribute_columns_max)
             self.add_traces(arrangement)
         self.add_places(arrangement)
 

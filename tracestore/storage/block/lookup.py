@@ -46,7 +46,7 @@ def find_traces(
         if group < footer.row_groups:
             places = _locate(reader, group, ids[wanted], stats)
             if len(places):
-                found.append(_extract(reader, group, places, stats))
+                found.append(extract_traces(reader, group, places, stats))
     return found
 
 
@@ -79,7 +79,10 @@ def _locate(
     return TraceRows(rows=rows, first_span=first_span, span_count=span_count)
 
 
-def _extract(reader: BlockReader, group: int, places: TraceRows, stats: QueryStats) -> SpanTables:
+def extract_traces(
+    reader: BlockReader, group: int, places: TraceRows, stats: QueryStats
+) -> SpanTables:
+    """Copy traces of one row group into tables of their own. Raises: as ``find_traces``."""
     base = reader.footer(Table.SPANS).first_row[group]
 
     def take(table: Table, rows: Rows) -> pa.Table:

@@ -56,7 +56,7 @@ class BlockIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class _Written:
+class Written:
     """What the meta says of an object."""
 
     bytes: int
@@ -106,28 +106,28 @@ class BlockWriter:
             )
         content = filters.build().encode()
         self._store.put(block_key(block.tenant, block.id, FILTERS_NAME), content)
-        written[FILTERS_NAME] = _Written(len(content), google_crc32c.value(content))
+        written[FILTERS_NAME] = Written(len(content), google_crc32c.value(content))
         meta = self._describe(reader, block, written, created_ns)
         self._store.put(meta_key(block.tenant, block.id), meta.to_json())
         return meta
 
     def _write_table(
         self, reader: TableReader, table: Table, bounds: Bounds, filters: FilterBuilder, key: str
-    ) -> _Written:
+    ) -> Written:
         """Write one Parquet object."""
         if self._spool_dir is None:
             sink = pa.BufferOutputStream()
             _write_parquet(sink, reader, table, bounds, filters, self._settings)
             content = sink.getvalue()
             self._store.put(key, memoryview(content))
-            return _describe_parquet(pa.BufferReader(content), key)
+            return describe_parquet(pa.BufferReader(content), key)
         try:
             with tempfile.TemporaryDirectory(dir=self._spool_dir) as directory:
                 path = Path(directory, table_name(table))
                 with pa.OSFile(str(path), "wb") as file:
                     _write_parquet(file, reader, table, bounds, filters, self._settings)
                 with pa.OSFile(str(path), "rb") as file:
-                    written = _describe_parquet(file, key)
+                    written = describe_parquet(file, key)
                 self._store.put_file(key, str(path))
                 return written
         except OSError as error:
@@ -137,7 +137,7 @@ class BlockWriter:
         self,
         reader: TableReader,
         block: BlockIdentity,
-        written: dict[str, _Written],
+        written: dict[str, Written],
         created_ns: int,
     ) -> BlockMeta:
         times = reader.columns(Table.TRACES, ["start_time", "end_time"])
@@ -186,8 +186,9 @@ def plan_row_groups(reader: TableReader, target_spans: int) -> dict[Table, Bound
     return bounds
 
 
-def _describe_parquet(file: pa.NativeFile, key: str) -> _Written:
-    return _Written(file.size(), google_crc32c.value(read_tail(file, key)))
+def describe_parquet(file: pa.NativeFile, key: str) -> Written:
+    """Tell size and checksum of a table that is written."""
+    return Written(file.size(), google_crc32c.value(read_tail(file, key)))
 
 
 def _write_parquet(
@@ -204,13 +205,13 @@ def _write_parquet(
     with pq.ParquetWriter(sink, schema, **arguments) as writer:
         for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             rows = reader.columns(table, schema.names, start, stop)
-            arrays = _prepare(table, schema.names, rows, filters)
+            arrays = prepare_rows(table, schema.names, rows, filters)
             group = pa.Table.from_arrays(arrays, schema=schema)
             assert len(group) == stop - start
             writer.write_table(group, row_group_size=max(1, len(group)))
 
 
-def _prepare(
+def prepare_rows(
     table: Table, names: Sequence[str], rows: pa.Table, filters: FilterBuilder
 ) -> list[pa.Array]:
     """Reduce the dictionaries to what the rows use, and show the values to the filters."""
