@@ -28,9 +28,9 @@ class CompactionSettings:
     """Blocks of one merge. More: each span is written again less often, and more memory."""
     compaction_cycle_s: float = 30.0
     """How often work is looked for."""
-    spans_max: int = 250_000
-    """Spans of one block that a merge writes, which bounds its memory; more make several blocks
-    that do not overlap in trace IDs."""
+    spans_max: int = 2_000_000
+    """Spans of one block that a merge writes; more make several blocks that do not overlap in
+    trace IDs. It grows in files of the directory for temporary files."""
     lease_s: float = 60.0
     """How long a compactor that does not answer keeps others from its work."""
     orphan_age_s: float = 2 * DAY_S

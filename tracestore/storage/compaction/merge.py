@@ -1,10 +1,10 @@
 """Some blocks of a tenant -> new ones, in which each trace is whole and each span is there once.
 
-Traces are taken in the order of their IDs from all blocks at once (``inputs``), as many at a time as
-a row group has. They go through the kernel, which leaves out repeated spans, arranges each trace
+Traces are taken in the order of their IDs from all blocks at once (``inputs``), as many at a time
+as a row group has. They go through the kernel, which leaves out repeated spans, arranges each trace
 anew and makes columns of what it gets as for a flush, and are appended to the block that is being
-written (``storage/block/stream``). Memory holds a row group of each input and one of the output, so more
-inputs than fit are merged in two rounds, the first into a spool directory.
+written (``storage/block/stream``). Memory holds a row group of each input and one of the output, so
+more inputs than fit are merged in rounds, the first ones into a spool directory.
 
 Of equal spans that of the block with the lowest ID stays, as queries have it.
 """
