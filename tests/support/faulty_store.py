@@ -87,6 +87,9 @@ class FaultyStore:
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         return self._do("get_range", key, lambda: self.inner.get_range(key, offset, length))
 
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes]:
+        return self._do("get_ranges", key, lambda: self.inner.get_ranges(key, ranges))
+
     def get_with_etag(self, key: str) -> tuple[bytes, str]:
         return self._do("get", key, lambda: self.inner.get_with_etag(key))
 

@@ -38,6 +38,8 @@ class CompactionSettings:
     block may take from its first object to its commit."""
     garbage_interval_s: float = 3600.0
     """How often such objects are looked for; that lists the bucket."""
+    trace_reach_s: float = 3600.0
+    """Retention rules look for further parts of a trace in blocks this far from the one at hand."""
     pins_max: int = 10_000
     """Traces that a tenant may have pinned."""
 

@@ -1,9 +1,9 @@
 """Deleting objects: of blocks that left the index, and of blocks that never came into it.
 
 The first are known by the index, and stay for a while. The second are found by listing the bucket:
-they are what a process left that died between writing a block and committing it. What may still be
-committed is younger: a flush writes its block anew before a commit that comes late, and a
-compaction ends with its lease.
+they are what a process left that died between writing a block and committing it. Before they are
+deleted the index gets a floor: it refuses to add blocks that were written before, so what a slow or
+paused process still means to commit is either in the index by then, or written anew.
 """
 
 from __future__ import annotations
@@ -11,14 +11,23 @@ from __future__ import annotations
 import logging
 
 from tracestore.clock import Clock
+from tracestore.errors import CorruptionError, NotFoundError
+from tracestore.model.block_meta import BlockMeta
 from tracestore.services.compactor.merging import delete_block
 from tracestore.services.follower import IndexFollower
 from tracestore.storage.index.blocklist import BlockList, BlockRef, ref_of
 from tracestore.storage.objects.interface import ObjectStore
-from tracestore.storage.objects.layout import BLOCKS_PREFIX, META_NAME, parse_block_key
+from tracestore.storage.objects.layout import (
+    BLOCKS_PREFIX,
+    META_NAME,
+    meta_key,
+    parse_block_key,
+)
 
 log = logging.getLogger(__name__)
 
+SKEW_NS = 3600 * 10**9
+"""The clock of the bucket may be so far behind that of who writes a block."""
 FORGET_MAX = 100
 """Blocks that one commit forgets."""
 DELETED_AT_ONCE = 500
@@ -44,7 +53,10 @@ class Garbage:
             for meta in part:
                 delete_block(self._store, meta)
             forget = [ref_of(meta) for meta in part]
-            self._index.commit(self._index.new_change(forget=forget))
+            # a flush that never heard of its commit must not make it again once it is forgotten
+            flushed = (meta.created_ns + 1 for meta in part if meta.level == 0)
+            floor_ns = max(flushed, default=0)
+            self._index.commit(self._index.new_change(forget=forget, floor_ns=floor_ns))
         return len(due)
 
     def delete_orphans(self, age_s: float) -> int:
@@ -53,6 +65,26 @@ class Garbage:
         Raises: UnavailableError. Cost: lists all blocks.
         """
         before_ns = self._clock.now_ns() - int(age_s * 1e9)
+        found = self._old_objects(before_ns - SKEW_NS)
+        known = self._index.refresh()
+        if all(_is_known(known, ref) for ref in found):
+            return 0
+        self._index.commit(self._index.new_change(floor_ns=before_ns))
+        blocks = self._index.current()  # what is old and not in it now will never be
+        keys = [
+            key
+            for ref, held in found.items()
+            if not _is_known(blocks, ref) and self._created_ns(ref) < before_ns
+            for key in sorted(held, key=lambda key: not key.endswith(META_NAME))
+        ]
+        for first in range(0, len(keys), DELETED_AT_ONCE):
+            self._store.delete_many(keys[first : first + DELETED_AT_ONCE])
+        if keys:
+            log.warning("objects of no block were deleted", extra={"objects": len(keys)})
+        return len(keys)
+
+    def _old_objects(self, before_ns: int) -> dict[BlockRef, list[str]]:
+        """List the objects of blocks none of whose objects is younger."""
         objects: dict[BlockRef, list[str]] = {}
         young: set[BlockRef] = set()
         for info in self._store.list(BLOCKS_PREFIX):
@@ -63,18 +95,15 @@ class Garbage:
             objects.setdefault(ref, []).append(info.key)
             if info.modified_ns >= before_ns:
                 young.add(ref)
-        blocks = self._index.refresh()  # after the list: what was committed meanwhile is in it
-        keys = [
-            key
-            for ref, held in objects.items()
-            if ref not in young and not _is_known(blocks, ref)
-            for key in sorted(held, key=lambda key: not key.endswith(META_NAME))
-        ]
-        for first in range(0, len(keys), DELETED_AT_ONCE):
-            self._store.delete_many(keys[first : first + DELETED_AT_ONCE])
-        if keys:
-            log.warning("objects of no block were deleted", extra={"objects": len(keys)})
-        return len(keys)
+        return {ref: held for ref, held in objects.items() if ref not in young}
+
+    def _created_ns(self, ref: BlockRef) -> int:
+        """Tell when the writing of a block began; 0 if it was never finished."""
+        key = meta_key(ref.tenant, ref.id)
+        try:
+            return BlockMeta.from_json(self._store.get(key), key=key).created_ns
+        except (NotFoundError, CorruptionError):
+            return 0
 
 
 def _is_known(blocks: BlockList, ref: BlockRef) -> bool:

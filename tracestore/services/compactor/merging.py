@@ -16,11 +16,16 @@ from tracestore.clock import Clock
 from tracestore.errors import ConflictError, TracestoreError, UnavailableError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import TenantId
-from tracestore.services.compactor.planning import RULES_APPLIED
+from tracestore.model.results import QueryStats
+from tracestore.model.tables import Table
+from tracestore.model.times import TimeRange
+from tracestore.query.block_source import BlockSource
+from tracestore.services.compactor.planning import RULES_APPLIED, RULES_OF
 from tracestore.services.compactor.retention import Keeper, Retention
 from tracestore.services.follower import IndexFollower
 from tracestore.settings.compactor_tree import CompactionSettings
 from tracestore.settings.tree import BlockSettings
+from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.compaction.merge import MergeResult, merge_blocks
 from tracestore.storage.index.blocklist import ref_of
 from tracestore.storage.leases import Lease, LeaseStore
@@ -29,6 +34,9 @@ from tracestore.storage.objects.layout import block_key, meta_key
 from tracestore.storage.pins import Pins
 
 log = logging.getLogger(__name__)
+
+NEAR_CACHE_BYTES = 64 * 1024 * 1024
+"""Memory for what is read of blocks that are not merged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +79,21 @@ class BlockWork:
         """Merge blocks, without the traces whose time is over.
 
         Args:
-            applied_s: age up to which retention is applied by this.
+            applied_s: age up to which this retention is applied by it.
 
         Raises: ConflictError if an input is gone, or a trace was pinned meanwhile; UnavailableError
             if the lease was lost; CorruptionError.
         """
         pinned = self.pins.all(tenant)
         now_ns = self.clock.now_ns()
-        keep = Keeper(retention, pinned=pinned, clock=self.clock, now_ns=now_ns)
+        keep = Keeper(
+            retention,
+            pinned=pinned,
+            clock=self.clock,
+            now_ns=now_ns,
+            newest_ns=max(meta.created_ns for meta in inputs),
+            others=self._near(tenant, inputs) if retention.rules else (),
+        )
         result = merge_blocks(
             self.store,
             inputs,
@@ -89,7 +104,7 @@ class BlockWork:
             keep=keep,
             check=lambda: self._check(lease),
         )
-        outputs = tuple(_with_applied(meta, applied_s) for meta in result.metas)
+        outputs = tuple(_with_applied(meta, applied_s, retention.digest) for meta in result.metas)
         try:
             for meta in outputs:
                 if meta.extra:
@@ -102,6 +117,27 @@ class BlockWork:
             self._discard(outputs)
             raise
         return Done(removed=tuple(inputs), added=outputs, traces_joined=_joined(result))
+
+    def _near(self, tenant: TenantId, inputs: Sequence[BlockMeta]) -> list[BlockSource]:
+        """Open the blocks that may hold further parts of the traces of some blocks."""
+        reach_ns = int(self.settings.trace_reach_s * 1e9)
+        window = TimeRange(
+            start_ns=min(meta.start_ns for meta in inputs) - reach_ns,
+            end_ns=max(meta.end_ns for meta in inputs) + reach_ns,
+        )
+        own = {meta.id for meta in inputs}
+        cache = BlockCache(NEAR_CACHE_BYTES)
+        return [
+            BlockSource(self.store, meta, cache)
+            for meta in self.index.current().blocks(tenant)
+            if meta.id not in own and window.overlaps(meta.start_ns, meta.end_ns)
+        ]
+
+    def trace_ids(self, meta: BlockMeta) -> frozenset[bytes]:
+        """Read the IDs of the traces of a block. Raises: as ``BlockReader.footer``."""
+        source = BlockSource(self.store, meta, BlockCache(NEAR_CACHE_BYTES))
+        (ids,) = source.read(Table.TRACES, ["trace_id"], None, QueryStats())
+        return frozenset(ids.to_pylist())
 
     def remove(self, blocks: Sequence[BlockMeta]) -> Done:
         """Take blocks out of the index. Raises: ConflictError, UnavailableError."""
@@ -136,10 +172,10 @@ def delete_block(store: ObjectStore, meta: BlockMeta) -> None:
     store.delete_many([block_key(meta.tenant, meta.id, name) for name in meta.object_bytes])
 
 
-def _with_applied(meta: BlockMeta, applied_s: float) -> BlockMeta:
+def _with_applied(meta: BlockMeta, applied_s: float, digest: str) -> BlockMeta:
     if not applied_s:
         return meta
-    return replace(meta, extra={**meta.extra, RULES_APPLIED: applied_s})
+    return replace(meta, extra={**meta.extra, RULES_APPLIED: applied_s, RULES_OF: digest})
 
 
 def _joined(result: MergeResult) -> int:

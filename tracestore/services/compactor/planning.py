@@ -15,7 +15,9 @@ from tracestore.model.ids import TenantId
 from tracestore.settings.compactor_tree import CompactionSettings
 
 RULES_APPLIED = "retention_applied_s"
-"""Field of a block's meta: age up to which retention rules were applied to its traces."""
+"""Field of a block's meta: age up to which retention was applied to its traces."""
+RULES_OF = "retention_applied"
+"""Field of a block's meta: the retention that was applied; another one is applied anew."""
 _FULL = 0.8
 """Share of the spans of an output from which on a block is not merged with others any more."""
 SETTLE_S = 900.0
@@ -37,9 +39,17 @@ class Merge:
         return f"compact-{self.tenant}-{self.window}"
 
 
+def newest_ns(meta: BlockMeta) -> int:
+    """Time of the newest span of a block, but none after the block was written.
+
+    A sender whose clock is ahead, by years at times, must not keep a block from growing old.
+    """
+    return min(meta.end_ns, meta.created_ns)
+
+
 def window_of(meta: BlockMeta, window_s: float) -> int:
     """Number of the window that the newest span of a block is in."""
-    return int(meta.end_ns // int(window_s * 1e9))
+    return int(newest_ns(meta) // int(window_s * 1e9))
 
 
 def plan_merges(
@@ -117,22 +127,42 @@ class Due:
     """The retention that has passed, the longest of those that have."""
     is_last: bool
     """Whether nothing keeps traces longer than that, but pins."""
+    is_held: bool = False
+    """Whether that was applied before: what is left was pinned then."""
 
 
 def plan_expiry(
-    blocks: Iterable[BlockMeta], thresholds_s: Sequence[float], *, now_ns: int
+    blocks: Iterable[BlockMeta], thresholds_s: Sequence[float], *, digest: str, now_ns: int
 ) -> list[Due]:
     """Find the blocks that have passed a retention since they were last written.
 
     Args:
         thresholds_s: all times of retention of the tenant: its own, and those of its rules.
+        digest: tells this retention from another one.
     """
     found = []
     for meta in blocks:
-        age_s = (now_ns - meta.end_ns) / 1e9
+        age_s = (now_ns - newest_ns(meta)) / 1e9
         passed = [threshold for threshold in thresholds_s if age_s > threshold]
-        applied_s = float(meta.extra.get(RULES_APPLIED, 0.0))
-        if passed and max(passed) > applied_s:
-            is_last = max(passed) == max(thresholds_s)
-            found.append(Due(meta=meta, age_s=age_s, threshold_s=max(passed), is_last=is_last))
+        if not passed:
+            continue
+        is_last = max(passed) == max(thresholds_s)
+        is_applied = applied_s([meta], digest) >= max(passed)
+        if is_last or not is_applied:
+            due = Due(
+                meta=meta,
+                age_s=age_s,
+                threshold_s=max(passed),
+                is_last=is_last,
+                is_held=is_last and is_applied,
+            )
+            found.append(due)
     return sorted(found, key=lambda due: (-due.age_s, due.meta.id))
+
+
+def applied_s(blocks: Sequence[BlockMeta], digest: str) -> float:
+    """Get the age up to which a retention was applied to all of some blocks."""
+    return min(
+        float(meta.extra.get(RULES_APPLIED, 0.0)) if meta.extra.get(RULES_OF) == digest else 0.0
+        for meta in blocks
+    )

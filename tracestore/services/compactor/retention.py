@@ -1,12 +1,16 @@
 """How long the traces of a tenant stay: its own time, rules by TraceQL, pins.
 
 A trace that rules match stays as long as the longest of them says, shorter or longer than the
-tenant's own time; any other trace stays for that. A pinned trace stays.
+tenant's own time; any other trace stays for that. A pinned trace stays. Rules see a trace whole,
+with its parts in other blocks; a shorter rule lets a trace go only when it is in one block, for a
+part of it alone might not match any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,14 +25,15 @@ from tracestore.model.results import QueryStats
 from tracestore.model.tables import SpanTables
 from tracestore.query.candidates import evaluate
 from tracestore.query.control import QueryControl
+from tracestore.query.fragments import Part, locate, read_whole
 from tracestore.query.metered_source import MeteredSource
 from tracestore.query.plan import SearchPlan, plan_search
 from tracestore.query.scan import SourceScan
+from tracestore.query.source import SpanSource
 from tracestore.query.tables_source import TablesSource
 from tracestore.settings.units import parse_unit_duration
 
 Mask = npt.NDArray[np.bool_]
-FOR_EVER_S = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,12 @@ class Retention:
     def thresholds_s(self) -> tuple[float, ...]:
         """Every age at which something may have to go."""
         return tuple(sorted({self.base_s, *(rule.keep_s for rule in self.rules)}))
+
+    @property
+    def digest(self) -> str:
+        """Tells it from another one."""
+        text = json.dumps([self.base_s, *([rule.text, rule.keep_s] for rule in self.rules)])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def parse_rule(text: str) -> Rule:
@@ -84,15 +95,26 @@ class Keeper:
         pinned: frozenset[bytes],
         clock: Clock,
         now_ns: int,
+        newest_ns: int,
+        others: Sequence[SpanSource] = (),
     ) -> None:
+        """Take what it depends on.
+
+        Args:
+            newest_ns: when the blocks were written: later ends of spans count as this.
+            others: blocks that may hold further parts of the traces.
+        """
         self._retention = retention
         self._pinned = pa.array(sorted(pinned), pa.binary(16))
         self._control = QueryControl(clock=clock)
         self._now_ns = now_ns
+        self._newest_ns = np.uint64(max(0, newest_ns))
+        self._others = [self._scan(one) for one in others]
 
     def __call__(self, tables: SpanTables) -> Mask:
         """(T,) the traces that stay."""
         ends = tables.traces["end_time"].combine_chunks().view(pa.int64()).to_numpy()
+        ends = np.minimum(ends.view(np.uint64), self._newest_ns).astype(np.int64)
         ages_s = (self._now_ns - ends) / 1e9
         kept: Mask = ages_s <= self._keep_s(tables)
         if len(self._pinned):
@@ -103,16 +125,39 @@ class Keeper:
 
     def _keep_s(self, tables: SpanTables) -> npt.NDArray[np.float64]:
         """(T,) how long each trace stays."""
-        longest = np.full(tables.traces.num_rows, -1.0)
-        for rule in self._retention.rules:
-            rows = self._matching(tables, rule.plan)
-            longest[rows] = np.maximum(longest[rows], rule.keep_s)
+        if not self._retention.rules:
+            return np.full(tables.traces.num_rows, self._retention.base_s)
+        scan = self._scan(TablesSource(tables, "retention"))
+        longest = self._longest(scan)
+        ids = scan.traces.ids
+        for whole in self._whole(scan):
+            places = np.searchsorted(ids, whole.traces.ids)
+            longest[places] = np.maximum(self._longest(whole), self._retention.base_s)
         return np.where(longest >= 0, longest, self._retention.base_s)
 
-    def _matching(self, tables: SpanTables, plan: SearchPlan) -> npt.NDArray[np.int64]:
-        source = MeteredSource(TablesSource(tables, "retention"), self._control, None)
-        matches = evaluate(SourceScan(source, QueryStats(), self._control), plan, None)
-        return np.empty(0, np.int64) if matches is None else matches.rows
+    def _whole(self, scan: SourceScan) -> Iterator[SourceScan]:
+        """Put the traces that have parts in other blocks together with them, some at a time."""
+        ids = scan.traces.ids
+        parts = locate(self._others, ids)
+        if not parts:
+            return
+        split = np.unique(np.concatenate([part.positions for part in parts]))
+        every = np.arange(len(ids))
+        for whole in read_whole([Part(scan=scan, positions=every, rows=every), *parts], ids, split):
+            yield self._scan(whole)
+
+    def _longest(self, scan: SourceScan) -> npt.NDArray[np.float64]:
+        """(T,) how long rules keep each trace of a source; -1: none matches."""
+        longest = np.full(len(scan.traces), -1.0)
+        for rule in self._retention.rules:
+            matches = evaluate(scan, rule.plan, None)
+            if matches is not None:
+                longest[matches.rows] = np.maximum(longest[matches.rows], rule.keep_s)
+        return longest
+
+    def _scan(self, source: SpanSource) -> SourceScan:
+        metered = MeteredSource(source, self._control, None)
+        return SourceScan(metered, QueryStats(), self._control)
 
 
 def rules_of(texts: Sequence[str]) -> tuple[Rule, ...]:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tracestore.clock import Clock
-from tracestore.errors import ConflictError, TracestoreError
+from tracestore.errors import ConflictError, CorruptionError, TracestoreError
 from tracestore.model.block_meta import BlockMeta
-from tracestore.model.ids import TenantId
+from tracestore.model.ids import BlockId, TenantId
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.compactor.garbage import Garbage
 from tracestore.services.compactor.merging import BlockWork, Done
 from tracestore.services.compactor.planning import (
-    RULES_APPLIED,
     Due,
     Merge,
+    applied_s,
     plan_expiry,
     plan_merges,
 )
-from tracestore.services.compactor.retention import FOR_EVER_S, Retention, rules_of
+from tracestore.services.compactor.retention import Retention, rules_of
 from tracestore.services.follower import IndexFollower
 from tracestore.services.tenant_labels import TenantLabels
 from tracestore.settings.compactor_tree import CompactorSettings
@@ -75,6 +75,10 @@ class Compactor:
         self._idle = asyncio.Event()
         self._idle.set()
         self._collected_ns = clock.monotonic_ns()
+        self._damaged: set[BlockId] = set()
+        """Blocks that cannot be read; queries say so, too."""
+        self._held: dict[BlockId, frozenset[bytes]] = {}
+        """Blocks all of whose traces are among these pins."""
 
     async def start(self) -> None:
         """Nothing to get ready."""
@@ -111,10 +115,18 @@ class Compactor:
             self._collect()
 
     @contextmanager
-    def _failing(self, what: str, count: Callable[[], None]) -> Iterator[None]:
-        """Let the next cycle try again what failed."""
+    def _failing(
+        self, what: str, count: Callable[[], None], blocks: Sequence[BlockMeta] = ()
+    ) -> Iterator[None]:
+        """Let the next cycle try again what failed; a damaged block is left alone from then on."""
         try:
             yield
+        except CorruptionError as error:
+            count()
+            damaged = {meta.id for meta in blocks if meta.id in error.key}
+            self._damaged |= damaged
+            extra = {"work": what, "error": str(error)}
+            log.error("a block is damaged, it stays as it is", extra=extra)
         except ConflictError as error:
             log.info("work on blocks was done by another process", extra={"error": str(error)})
         except TracestoreError as error:
@@ -134,11 +146,30 @@ class Compactor:
     def _expire(self, tenant: TenantId) -> None:
         retention = self.retention_of(tenant)
         blocks = self._index.current().blocks(tenant)
-        due = plan_expiry(blocks, retention.thresholds_s, now_ns=self._clock.now_ns())
+        due = plan_expiry(
+            (meta for meta in blocks if meta.id not in self._damaged),
+            retention.thresholds_s,
+            digest=retention.digest,
+            now_ns=self._clock.now_ns(),
+        )
+        pinned = self._work.pins.all(tenant) if any(one.is_held for one in due) else frozenset()
         for one in due:
-            with self._leased(f"expire-{one.meta.id}") as lease:
-                if lease is not None:
-                    self._expire_one(tenant, one, retention, lease)
+            if self._work.is_stopping():
+                return
+            with self._failing("retention", self._metrics.retention_errors.inc, (one.meta,)):
+                if one.is_held and self._is_pinned(one.meta, pinned):
+                    continue
+                with self._leased(f"expire-{one.meta.id}") as lease:
+                    if lease is not None:
+                        self._expire_one(tenant, one, retention, lease)
+
+    def _is_pinned(self, meta: BlockMeta, pinned: frozenset[bytes]) -> bool:
+        """Tell whether every trace of a block that pins alone keep is still pinned."""
+        if self._held.get(meta.id) != pinned:
+            if not self._work.trace_ids(meta) <= pinned:
+                return False
+            self._held[meta.id] = pinned
+        return True
 
     def _expire_one(self, tenant: TenantId, due: Due, retention: Retention, lease: Lease) -> None:
         """Take a block away, or write it anew with the traces that stay."""
@@ -146,9 +177,9 @@ class Compactor:
         if due.is_last and not self._work.pins.all(tenant):
             done = self._work.remove([due.meta])
         else:
-            applied_s = FOR_EVER_S if due.is_last else due.threshold_s
-            applied_s = min(applied_s, 1e18)  # JSON has no infinity
-            done = self._work.rewrite(tenant, [due.meta], retention, lease, applied_s=applied_s)
+            done = self._work.rewrite(
+                tenant, [due.meta], retention, lease, applied_s=due.threshold_s
+            )
         self._metrics.retention_marked.inc(len(done.removed))
         seconds = (self._clock.monotonic_ns() - started_ns) / 1e9
         self._metrics.retention_seconds.observe(seconds)
@@ -164,9 +195,10 @@ class Compactor:
             return
         window_s = limits.compaction_window_s or self._settings.compaction_window_s
         while True:
+            blocks = self._index.current().blocks(tenant)
             merges = plan_merges(
                 tenant,
-                self._index.current().blocks(tenant),
+                [meta for meta in blocks if meta.id not in self._damaged],
                 self._settings,
                 window_s=window_s,
                 now_ns=self._clock.now_ns(),
@@ -174,9 +206,18 @@ class Compactor:
             outstanding = sum(len(merge.inputs) for merge in merges)
             label = self._labels.of(tenant)
             self._metrics.compaction_outstanding.labels(label).set(outstanding)
-            done = [self._merge_one(merge) for merge in merges]
+            done = [self._try_merge(merge) for merge in merges]
             if True not in done:
                 return
+
+    def _try_merge(self, merge: Merge) -> bool:
+        """Merge some blocks. Returns: False if another process is at it, or it failed."""
+        if self._work.is_stopping():
+            return False
+        done: list[bool] = []
+        with self._failing("compaction", self._metrics.compaction_errors.inc, merge.inputs):
+            done.append(self._merge_one(merge))
+        return done == [True]
 
     def _merge_one(self, merge: Merge) -> bool:
         """Merge some blocks. Returns: False if another process is at it."""
@@ -188,8 +229,9 @@ class Compactor:
             if any(meta.id not in known for meta in merge.inputs):
                 return True  # somebody was faster: plan again
             retention = self.retention_of(merge.tenant)
+            applied = applied_s(merge.inputs, retention.digest)
             done = self._work.rewrite(
-                merge.tenant, merge.inputs, retention, lease, applied_s=_applied(merge.inputs)
+                merge.tenant, merge.inputs, retention, lease, applied_s=applied
             )
             self._count(done)
         return True
@@ -235,8 +277,3 @@ class Compactor:
         finally:
             if lease is not None:
                 lease.release()
-
-
-def _applied(inputs: tuple[BlockMeta, ...]) -> float:
-    """Get the age up to which retention was applied to all of some blocks."""
-    return min(float(meta.extra.get(RULES_APPLIED, 0.0)) for meta in inputs)

@@ -18,9 +18,6 @@ from tracestore.storage.block.writer import BlockIdentity
 from tracestore.storage.index.writers import Fence
 from tracestore.telemetry import Metrics
 
-STALE_S = 43200.0
-"""Far less than ``compactor.compaction.orphan_age_s`` may be."""
-
 
 class BlockWriting(Protocol):
     """What ``BlockWriter`` offers."""
@@ -57,13 +54,6 @@ class Flusher:
         meta = self._writer.write(frozen, identity)
         self._metrics.flush_seconds.observe((self._clock.monotonic_ns() - started_ns) / 1e9)
         return meta
-
-    def is_stale(self, meta: BlockMeta) -> bool:
-        """Tell whether a block was written so long ago that its objects may be taken for left over.
-
-        Then it is written anew, under the same names, before its commit.
-        """
-        return self._clock.now_ns() - meta.created_ns > int(STALE_S * 1e9)
 
     def commit(self, meta: BlockMeta, fence: Fence | None) -> None:
         """Let the block be seen.

@@ -244,8 +244,6 @@ class TenantLive:
             segments = self._segments(cut)
             view = head.seal()
             if view is not None:
-                if cut.meta is not None and self._flusher.is_stale(cut.meta):
-                    cut.meta = None
                 if cut.meta is None:
                     cut.meta = self._flusher.write(
                         self.tenant, head.block_id, view.frozen, segments

@@ -10,7 +10,14 @@ from support.blocks import block_meta
 
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import BlockId
-from tracestore.services.compactor.planning import RULES_APPLIED, plan_expiry, plan_merges
+from tracestore.services.compactor.planning import (
+    RULES_APPLIED,
+    RULES_OF,
+    applied_s,
+    plan_expiry,
+    plan_merges,
+    window_of,
+)
 from tracestore.settings.compactor_tree import CompactionSettings
 
 HOUR_NS = 3600 * 10**9
@@ -93,9 +100,28 @@ def test_the_work_ends(seed: int) -> None:
 def test_blocks_expire_once_for_each_retention() -> None:
     old = block("a", hours_ago=30)
     day_s = 86400.0
-    (due,) = plan_expiry([old, block("b", hours_ago=3)], [day_s, 90 * day_s], now_ns=NOW_NS)
+    ages = {"digest": "d", "now_ns": NOW_NS}
+    (due,) = plan_expiry([old, block("b", hours_ago=3)], [day_s, 90 * day_s], **ages)
     assert (due.meta.id, due.threshold_s, due.is_last) == ("a", day_s, False)
-    applied = replace(old, extra={RULES_APPLIED: day_s})
-    assert plan_expiry([applied], [day_s, 90 * day_s], now_ns=NOW_NS) == []
-    (due,) = plan_expiry([applied], [3600.0, day_s + 3600], now_ns=NOW_NS)
-    assert due.is_last
+    applied = replace(old, extra={RULES_APPLIED: day_s, RULES_OF: "d"})
+    assert plan_expiry([applied], [day_s, 90 * day_s], **ages) == []
+    (due,) = plan_expiry([applied], [3600.0, day_s + 3600], **ages)
+    assert (due.is_last, due.is_held) == (True, False)
+    (due,) = plan_expiry([applied], [3600.0, day_s], **ages)
+    assert (due.is_last, due.is_held) == (True, True)
+
+
+def test_another_retention_is_applied_anew() -> None:
+    old = block("a", hours_ago=30)
+    applied = replace(old, extra={RULES_APPLIED: 86400.0, RULES_OF: "before"})
+    thresholds = [3600.0, 86400.0, 864000.0]
+    assert len(plan_expiry([applied], thresholds, digest="now", now_ns=NOW_NS)) == 1
+    assert plan_expiry([applied], thresholds, digest="before", now_ns=NOW_NS) == []
+    assert applied_s([applied, old], "before") == 0.0
+
+
+def test_a_clock_that_is_ahead_keeps_no_block() -> None:
+    ahead = replace(block("a", hours_ago=30), end_ns=NOW_NS * 100)
+    assert len(plan_expiry([ahead], [86400.0], digest="", now_ns=NOW_NS)) == 1
+    same = window_of(block("b", hours_ago=30), 3600.0)
+    assert window_of(ahead, 3600.0) == same
