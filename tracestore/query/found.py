@@ -104,7 +104,9 @@ class Scope:
 
     @cached_property
     def _split(self) -> SplitTraces:
-        return split_traces(self._near)
+        if self._primary is None:
+            return split_traces(self._near)
+        return split_traces(self._near, self._primary_of(self._near))
 
     @property
     def split_inside(self) -> SplitTraces:

@@ -92,7 +92,8 @@ class MetricsSources:
     def _split(self) -> SplitTraces:
         if len(self._near) < 2:
             return split_traces([])
-        return split_traces(self._near).inside(self._window)
+        touching = None if self._primary is None else self._primary_of(self._near)
+        return split_traces(self._near, touching).inside(self._window)
 
     @cached_property
     def _repeats(self) -> dict[tuple[str, int], Rows]:
