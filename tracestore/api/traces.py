@@ -68,9 +68,10 @@ class TraceRoutes:
     async def _run(self, request: Request, version: Version) -> Answer:
         org = self.tenancy.org_of(request)
         settings = self.runner.settings_for(org.named)
+        trace_id = parse_trace_id(request.path_params["traceID"])
         params = parse_trace_by_id(parameters_of(request), settings)
         operation = GetTrace(
-            trace_id=parse_trace_id(request.path_params["traceID"]),
+            trace_id=trace_id,
             filter=params.query if version is Version.V2 else "",
             window=params.time_range,
         )
