@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +12,9 @@ from support.otlp import EPOCH_NS, request, span
 from support.server import Server
 
 TRACES = 60
+ATTEMPTS = 5
+RETRY_S = 1.0
+"""What a server asks for with a 503."""
 WINDOW = {"start": EPOCH_NS // 10**9 - 10, "end": EPOCH_NS // 10**9 + 600}
 QUESTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/api/search", {"q": "{}", "limit": 100}),
@@ -72,8 +76,13 @@ def send_all(pool: ThreadPoolExecutor, servers: Sequence[Server], bodies: Sequen
 
 
 def ask(server: Server, path: str, query: dict[str, Any]) -> tuple[int, Any]:
-    """Get an answer without what says how much was looked at."""
-    answer = httpx.get(f"{server.api_url}{path}", params=query, timeout=60)
+    """Get an answer without what says how much was looked at; 503 is asked again, as clients do."""
+    url = f"{server.api_url}{path}"
+    for _ in range(ATTEMPTS):
+        answer = httpx.get(url, params=query, timeout=60)
+        if answer.status_code != 503:
+            break
+        time.sleep(RETRY_S)
     try:
         content = answer.json()
     except ValueError:
