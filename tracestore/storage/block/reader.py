@@ -6,7 +6,7 @@ immutable, and each read of the file has a file of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import google_crc32c
@@ -188,6 +188,47 @@ class BlockReader:
             size = array.get_total_buffer_size()
             self._cache.put((self._cached_as, table, row_group, name), columns[name], size)
         return columns
+
+    def batches(self, table: Table, row_group: int, rows: int) -> Iterator[pa.Table]:
+        """Read a row group in order, ``rows`` rows at a time, past the cache.
+
+        Columns without a value in the row group are left out, unless they are fixed. In memory is
+        a batch and what is stored of the row group.
+
+        Raises: as ``footer``.
+        """
+        footer = self.footer(table)
+        left_out = self.null_columns(table, row_group).difference(FIXED_SCHEMA[table].names)
+        names = tuple(name for name in footer.schema.names if name not in left_out)
+        leaves = sorted(leaf for name in names for leaf in footer.leaves[name])
+        schema = footer.schema_of(names)
+        expected = footer.first_row[row_group + 1] - footer.first_row[row_group]
+        with self._open(table, footer.ranges(row_group, leaves)) as file:
+            try:
+                parquet = pq.ParquetFile(
+                    file,
+                    metadata=footer.metadata,
+                    page_checksum_verification=True,
+                    pre_buffer=False,
+                )
+                for batch in parquet.reader.iter_batches(
+                    rows, row_groups=[row_group], column_indices=leaves, use_threads=False
+                ):
+                    arrays = [batch.column(name) for name in names]
+                    for array, field in zip(arrays, schema, strict=True):
+                        if not _is_sound(array, field):
+                            raise CorruptionError(
+                                f"column {field.name} of row group {row_group} is not of its type",
+                                key=footer.key,
+                            )
+                    expected -= len(batch)
+                    yield pa.Table.from_arrays(arrays, schema=schema)
+            except (pa.ArrowException, OSError) as error:
+                raise CorruptionError(
+                    f"row group {row_group} cannot be read ({error})", key=footer.key
+                ) from error
+        if expected:
+            raise CorruptionError(f"row group {row_group} lacks {expected} rows", key=footer.key)
 
     def _check_rows(self, table: Table, footer: TableFooter) -> None:
         expected = getattr(self.meta, table.value)

@@ -20,6 +20,7 @@ from tracestore.model.tables import SpanTables, Table
 from tracestore.storage.block.cut import TraceRows
 from tracestore.storage.block.lookup import ID_BYTES, extract_traces
 from tracestore.storage.block.reader import BlockReader
+from tracestore.storage.compaction.large import PIECE_SPANS, read_pieces
 
 Ids = npt.NDArray[np.bytes_]
 Rows = npt.NDArray[np.int64]
@@ -107,9 +108,18 @@ class Place:
     group: int
     traces: TraceRows
 
-    def read(self, stats: QueryStats) -> SpanTables:
-        """Copy them into tables of their own. Raises: CorruptionError, NotFoundError."""
-        return extract_traces(self.reader, self.group, self.traces, stats)
+    def read(self, stats: QueryStats) -> Iterator[SpanTables]:
+        """Copy them into tables that are good for encoding; a large trace in pieces.
+
+        Raises: CorruptionError, NotFoundError.
+        """
+        first_row = self.reader.footer(Table.SPANS).first_row
+        spans = int(self.traces.span_count.sum())
+        is_all = spans == first_row[self.group + 1] - first_row[self.group]
+        if len(self.traces) == 1 and is_all and spans > PIECE_SPANS:
+            yield from read_pieces(self.reader, self.group, stats)
+        else:
+            yield extract_traces(self.reader, self.group, self.traces, stats)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

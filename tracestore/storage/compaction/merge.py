@@ -226,15 +226,21 @@ class _Merge:
         for step in read_steps(readers, room, stats):
             self._check()
             if builder.spans and builder.spans + step.spans > most:
-                yield builder.freeze(wanted=wanted).tables()
-                builder = SpanBuilder()
+                tables = builder.freeze(wanted=wanted).tables()
+                builder = SpanBuilder()  # before the row group is written: it takes memory too
+                yield tables
+                del tables
             self._load(builder, step, stats)
         if builder.spans:
-            yield builder.freeze(wanted=wanted).tables()
+            tables = builder.freeze(wanted=wanted).tables()
+            builder = SpanBuilder()
+            yield tables
 
     def _load(self, builder: SpanBuilder, step: Step, stats: QueryStats) -> None:
         for place in step.places:
-            builder.append(encode(place.read(stats)))
+            for tables in place.read(stats):
+                self._check()
+                builder.append(encode(tables))
 
     def _identity(self, inputs: _Inputs) -> BlockIdentity:
         """Name an output. It holds what its inputs hold, also of the write-ahead log."""
