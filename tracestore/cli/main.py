@@ -30,6 +30,7 @@ usage: tracestore [command] [flags]
   index    check the index of the blocks, or make it anew from them
   block    list the blocks, look into one, verify them
   usage    how many bytes tenants, services and attributes take
+  retention  what goes when, by tenant and rule
 
   --help, --version
 
@@ -51,6 +52,12 @@ def _run_usage(argv: Sequence[str]) -> int:
     return run_usage(argv)
 
 
+def _run_retention(argv: Sequence[str]) -> int:
+    from tracestore.cli.retention import run_retention
+
+    return run_retention(argv)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "serve": run_serve,
     "query": run_query,
@@ -61,6 +68,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "index": run_index,
     "block": _run_block,
     "usage": _run_usage,
+    "retention": _run_retention,
 }
 
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 
 from tracestore.errors import SettingsError
-from tracestore.settings import check_members, s3_keys, units
+from tracestore.settings import check_members, s3_keys
+from tracestore.settings.check_rules import wrong_rules
 from tracestore.settings.leaves import leaf_values
 from tracestore.settings.tree import Settings
 
@@ -88,7 +89,6 @@ _MAX = {
 }
 """Largest values where the protocol has a limit of its own: gRPC counts in 32 bits."""
 _LEVEL_MAX = {"zstd": 22, "gzip": 9}
-_RULE = "expected QUERY: DURATION, such as '{status=error}: 90d'"
 _ENDPOINT = re.compile(r"(?P<host>\[[0-9a-fA-F:.%\w]*\]|[^:\[\]/\s]*):(?P<port>[0-9]{1,5})")
 
 
@@ -123,7 +123,7 @@ def wrong(path: str, value: object) -> str | None:
         return None if value in _CHOICES[path] else f"expected {' or '.join(_CHOICES[path])}"
     name = path.rpartition(".")[2]
     if name == "retention_rules" and isinstance(value, tuple):
-        return _wrong_rules(value)
+        return wrong_rules(value)
     if path.startswith("storage.s3.") and (reason := s3_keys.wrong_s3(path, value)):
         return reason
     if name == "endpoint" and path != "storage.s3.endpoint":
@@ -154,19 +154,6 @@ def wrong(path: str, value: object) -> str | None:
             return f"expected at most {highest}"
     if isinstance(value, str) and "\0" in value:
         return "expected a text without a zero byte"
-    return None
-
-
-def _wrong_rules(rules: tuple[str, ...]) -> str | None:
-    """See that each rule ends in a duration; its query is looked at by the compactor."""
-    for rule in rules:
-        query, colon, duration = rule.rpartition(":")
-        try:
-            if colon and query.strip() and units.parse_unit_duration(duration) > 0:
-                continue
-        except (ValueError, OverflowError):
-            return _RULE
-        return _RULE
     return None
 
 

@@ -26,6 +26,7 @@ from tracestore.settings.tempo_keys import (
     RECEIVER_NAMES,
 )
 from tracestore.settings.units import parse_lines, parse_list
+from tracestore.settings.yaml_rules import RuleFormError, rule_lines
 
 _NULL_TAG = "tag:yaml.org,2002:null"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -131,18 +132,11 @@ class FileWalk:
         return ",".join(item.value for item in node.value)
 
     def _lines(self, node: yaml.Node, name: str) -> str:
-        """Write a list of texts, or keys and values, a line each. Raises: SettingsError."""
-        items = node.value
-        if isinstance(node, yaml.MappingNode):
-            items = [part for pair in items for part in pair]
-        for item in items:
-            if not isinstance(item, yaml.ScalarNode) or "\n" in item.value:
-                raise SettingsError(
-                    f"{self.origin(item)}: {name}: expected a text in one line, in quotes"
-                )
-        if isinstance(node, yaml.MappingNode):
-            return "\n".join(f"{key.value}: {value.value}" for key, value in node.value)
-        return "\n".join(item.value for item in items)
+        """Write retention rules a line each. Raises: SettingsError."""
+        try:
+            return rule_lines(node)
+        except RuleFormError as error:
+            raise SettingsError(f"{self.origin(error.node)}: {name}: {error}") from error
 
     def construct(self, node: yaml.Node) -> object:
         """Make the plain value of a node."""

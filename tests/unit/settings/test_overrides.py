@@ -90,10 +90,10 @@ def test_warnings_come_once() -> None:
 
 
 def test_rules_of_retention_are_a_mapping_or_a_list() -> None:
-    rules = ("{status=error}: 90d", "{span.a, .b}: 1h")
+    rules = ("{status=error}: 90d", "{span.a=`x, y`}: 1h")
     outer = "overrides: {a: {compaction: {retention_rules: %s}}}"
-    mapping = outer % "{'{status=error}': 90d, '{span.a, .b}': 1h}"
-    listed = outer % "['{status=error}: 90d', '{span.a, .b}: 1h']"
+    mapping = outer % "{'{status=error}': 90d, '{span.a=`x, y`}': 1h}"
+    listed = outer % "['{status=error}: 90d', '{span.a=`x, y`}: 1h']"
     for text in (mapping, listed):
         block = read_tenant_file(text, source="o.yaml").blocks["a"]
         assert block.values["compaction.retention_rules"] == rules

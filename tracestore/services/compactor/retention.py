@@ -22,7 +22,7 @@ from traceql.check import check
 from tracestore.clock import Clock
 from tracestore.errors import SettingsError
 from tracestore.model.results import QueryStats
-from tracestore.model.tables import SpanTables
+from tracestore.model.tables import SpanTables, Table
 from tracestore.query.candidates import evaluate
 from tracestore.query.control import QueryControl
 from tracestore.query.fragments import Part, locate, read_whole
@@ -34,6 +34,7 @@ from tracestore.query.tables_source import TablesSource
 from tracestore.settings.units import parse_unit_duration
 
 Mask = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +105,10 @@ class Keeper:
             newest_ns: when the blocks were written: later ends of spans count as this.
             others: blocks that may hold further parts of the traces.
         """
-        self._retention = retention
+        self._book = RuleBook(retention, QueryControl(clock=clock), others)
         self._pinned = pa.array(sorted(pinned), pa.binary(16))
-        self._control = QueryControl(clock=clock)
         self._now_ns = now_ns
         self._newest_ns = np.uint64(max(0, newest_ns))
-        self._others = [self._scan(one) for one in others]
 
     def __call__(self, tables: SpanTables) -> Mask:
         """(T,) the traces that stay."""
@@ -125,15 +124,46 @@ class Keeper:
 
     def _keep_s(self, tables: SpanTables) -> npt.NDArray[np.float64]:
         """(T,) how long each trace stays."""
-        if not self._retention.rules:
-            return np.full(tables.traces.num_rows, self._retention.base_s)
-        scan = self._scan(TablesSource(tables, "retention"))
-        longest = self._longest(scan)
-        ids = scan.traces.ids
+        return self._book.keep_s(self._book.rules_of(TablesSource(tables, "retention")))
+
+
+class RuleBook:
+    """The rules of a tenant, and the blocks in which they look for parts of traces."""
+
+    def __init__(
+        self, retention: Retention, control: QueryControl, others: Sequence[SpanSource] = ()
+    ) -> None:
+        """Take what it depends on.
+
+        Args:
+            others: blocks that may hold further parts of the traces that are asked for.
+        """
+        self._base_s = retention.base_s
+        self.rules = sorted(retention.rules, key=lambda rule: rule.keep_s)
+        self._control = control
+        self._others = [self._scan(one) for one in others]
+
+    def keep_s(self, rules: Rows) -> npt.NDArray[np.float64]:
+        """(T,) how long traces stay, by the rules that ``rules_of`` gave."""
+        times = np.array([*(rule.keep_s for rule in self.rules), self._base_s])
+        found: npt.NDArray[np.float64] = times[rules]
+        return found
+
+    def rules_of(self, source: SpanSource) -> Rows:
+        """(T,) place among ``rules`` of that which decides over each trace of a source.
+
+        -1: none does, ``block_retention`` holds.
+        """
+        if not self.rules:
+            return np.full(source.rows(Table.TRACES), -1)
+        scan = self._scan(source)
+        found = self._longest(scan)
+        shorter = np.array([*(rule.keep_s < self._base_s for rule in self.rules), False])
         for whole in self._whole(scan):
-            places = np.searchsorted(ids, whole.traces.ids)
-            longest[places] = np.maximum(self._longest(whole), self._retention.base_s)
-        return np.where(longest >= 0, longest, self._retention.base_s)
+            places = np.searchsorted(scan.traces.ids, whole.traces.ids)
+            longest = self._longest(whole)
+            found[places] = np.where(shorter[longest], -1, longest)
+        return found
 
     def _whole(self, scan: SourceScan) -> Iterator[SourceScan]:
         """Put the traces that have parts in other blocks together with them, some at a time."""
@@ -146,13 +176,13 @@ class Keeper:
         for whole in read_whole([Part(scan=scan, positions=every, rows=every), *parts], ids, split):
             yield self._scan(whole)
 
-    def _longest(self, scan: SourceScan) -> npt.NDArray[np.float64]:
-        """(T,) how long rules keep each trace of a source; -1: none matches."""
-        longest = np.full(len(scan.traces), -1.0)
-        for rule in self._retention.rules:
+    def _longest(self, scan: SourceScan) -> Rows:
+        """(T,) place of the longest rule that matches each trace of a source."""
+        longest = np.full(len(scan.traces), -1)
+        for place, rule in enumerate(self.rules):
             matches = evaluate(scan, rule.plan, None)
             if matches is not None:
-                longest[matches.rows] = np.maximum(longest[matches.rows], rule.keep_s)
+                longest[matches.rows] = place
         return longest
 
     def _scan(self, source: SpanSource) -> SourceScan:

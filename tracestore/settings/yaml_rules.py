@@ -1,0 +1,70 @@
+"""Retention rules in a YAML file, in each form in which people write them, to a line each.
+
+``{status=error}: 90d`` without quotes is a mapping as a key to YAML: its text is taken from the
+file as it stands there.
+"""
+
+from __future__ import annotations
+
+import yaml
+
+_FORMS = (
+    "expected keys and values as '{status=error}': 90d, or a list of "
+    "{query: '{status=error}', keep: 90d}"
+)
+_QUERY, _KEEP = "query", "keep"
+
+
+class RuleFormError(Exception):
+    """A node that is no rule."""
+
+    def __init__(self, node: yaml.Node, reason: str = _FORMS) -> None:
+        super().__init__(reason)
+        self.node = node
+
+
+def rule_lines(node: yaml.Node) -> str:
+    """Write rules as ``QUERY: DURATION``, a line each. Raises: RuleFormError."""
+    if isinstance(node, yaml.MappingNode):
+        return "\n".join(_pair(key, value) for key, value in node.value)
+    if isinstance(node, yaml.SequenceNode):
+        return "\n".join(_item(item) for item in node.value)
+    raise RuleFormError(node)
+
+
+def _item(node: yaml.Node) -> str:
+    """Read ``QUERY: DURATION`` as a text or a mapping, or a mapping of query and keep."""
+    if isinstance(node, yaml.ScalarNode):
+        return _one_line(node, str(node.value))
+    if not isinstance(node, yaml.MappingNode):
+        raise RuleFormError(node)
+    given = {key.value: value for key, value in node.value if isinstance(key, yaml.ScalarNode)}
+    if _QUERY not in given and _KEEP not in given and len(node.value) == 1:
+        return _pair(*node.value[0])
+    unknown = [key for key, _ in node.value if key.value not in (_QUERY, _KEEP)]
+    if unknown:
+        raise RuleFormError(unknown[0], "a rule has the keys query and keep")
+    for name in (_QUERY, _KEEP):
+        if name not in given:
+            raise RuleFormError(node, f"the rule lacks {name}")
+    return f"{_text(given[_QUERY])}: {_text(given[_KEEP])}"
+
+
+def _pair(key: yaml.Node, value: yaml.Node) -> str:
+    return f"{_text(key)}: {_text(value)}"
+
+
+def _text(node: yaml.Node) -> str:
+    if isinstance(node, yaml.ScalarNode):
+        return _one_line(node, str(node.value))
+    if isinstance(node, yaml.MappingNode) and node.flow_style:
+        start, end = node.start_mark, node.end_mark
+        if start.buffer is not None:
+            return _one_line(node, start.buffer[start.pointer : end.pointer])
+    raise RuleFormError(node)
+
+
+def _one_line(node: yaml.Node, text: str) -> str:
+    if "\n" in text.strip():
+        raise RuleFormError(node, "expected a query in one line")
+    return text.strip()
