@@ -1,19 +1,22 @@
 """Merging blocks: spans per CPU second, from reading to writing, and the memory that it takes.
 
-    python -m bench.compaction [--blocks 8] [--repeat 1]
+    python -m bench.compaction [--blocks 8]
 
-Writes recorded spans as flushed blocks whose traces are spread over them, merges them, and prints
-the figures as a line. Runs in one process; the memory is the peak of the process over the merge.
+Writes recorded spans as flushed blocks whose traces are spread over them, merges them
+in a process that does nothing else, and prints the figures. Hard inputs: ``merge_memory``.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import multiprocessing
 import random
 import resource
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -32,47 +35,59 @@ from tracestore.storage.objects.local import LocalObjectStore
 
 
 def main() -> None:
-    """Write, merge, print."""
+    """Write in one process, merge and print in another."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--blocks", type=int, default=8)
     options = parser.parse_args()
-    clock, rng = SystemClock(), random.Random(1)
+    processes = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as directory:
-        store = LocalObjectStore(directory)
-        metas = write_blocks(store, options.blocks, rng)
-        started = time.process_time()
-        result = merge_blocks(
-            store,
-            metas,
-            settings=BlockSettings(),
-            clock=clock,
-            rng=rng,
-            spans_max=CompactionSettings().spans_max,
-        )
-        seconds = time.process_time() - started
+        with processes.Pool(1) as pool:
+            metas = pool.apply(write_blocks, (directory, options.blocks))
+        with processes.Pool(1) as pool:
+            print(pool.apply(merge, (directory, metas)))
+
+
+def merge(directory: str, metas: list[BlockMeta]) -> str:
+    """Merge, and tell what it took."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    started = time.process_time()
+    result = merge_blocks(
+        LocalObjectStore(directory),
+        metas,
+        settings=BlockSettings(),
+        clock=SystemClock(),
+        rng=random.Random(2),
+        spans_max=CompactionSettings().spans_max,
+    )
+    seconds = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(
+    return (
         f"{len(metas)} blocks of {result.spans_in} spans -> {len(result.metas)} of "
         f"{result.spans_out}: {result.spans_in / seconds:,.0f} spans per CPU second, "
         f"{result.traces_in} parts of traces -> {result.traces_out} traces, "
-        f"peak {peak} MiB (writing the inputs included)"
+        f"resident {before} MiB before, {peak} MiB at most"
     )
 
 
-def write_blocks(store: LocalObjectStore, count: int, rng: random.Random) -> list[BlockMeta]:
+def write_blocks(directory: str, count: int) -> list[BlockMeta]:
     """Write blocks; request i goes into block i modulo their number."""
+    store, rng = LocalObjectStore(directory), random.Random(1)
     writer = BlockWriter(store, BlockSettings(), SystemClock())
     metas = []
     for number in range(count):
         builder = SpanBuilder()
-        for recording in (ONLINE_BOUTIQUE, TRAIN_TICKET):
-            for place, request in enumerate(read_recording(recording)):
-                if place % count == number:
-                    builder.append(request)
+        for content in itertools.islice(recorded(), number, None, count):
+            builder.append(content)
         id = new_block_id(SystemClock().now_ns(), rng)
         identity = BlockIdentity(id=id, tenant=SINGLE_TENANT)
         metas.append(writer.write(builder.freeze(), identity))
     return metas
+
+
+def recorded() -> Iterator[bytes]:
+    """Give the recorded requests."""
+    for recording in (ONLINE_BOUTIQUE, TRAIN_TICKET):
+        yield from read_recording(recording)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from support.search_cases import place_spans, request_for
 from support.written_blocks import write_block
 
 from tracestore.clock import SystemClock
+from tracestore.errors import CorruptionError
 from tracestore.kernel import build_tables
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.tables import Table
@@ -21,6 +22,7 @@ from tracestore.query.tables_source import TablesSource
 from tracestore.settings.tree import BlockSettings
 from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.compaction.merge import Keep, MergeResult, merge_blocks
+from tracestore.storage.objects.layout import block_key
 from tracestore.storage.objects.memory import MemoryObjectStore
 
 SETTINGS = BlockSettings(row_group_spans=5, attribute_columns_max=4)
@@ -120,3 +122,18 @@ def test_segments_of_the_log_are_carried_on() -> None:
     named = replace(meta, wal_segments=("w/1-5", "w/7-9"))
     result = merge(store, [named], 10_000)
     assert result.metas[0].wal_segments == ("w/1-5", "w/7-9")
+
+
+def test_damage_is_named_and_nothing_comes_of_it() -> None:
+    store = MemoryObjectStore()
+    placed = place_spans(3, 3)
+    metas = write(store, [request_for(placed, source) for source in range(3)])
+    key = block_key(metas[1].tenant, metas[1].id, "spans.parquet")
+    content = bytearray(store.get(key))
+    content[len(content) // 4] ^= 0xFF
+    store.put(key, bytes(content))
+    before = {info.key for info in store.list("")}
+    with pytest.raises(CorruptionError) as caught:
+        merge(store, metas, 10_000)
+    assert caught.value.key == key
+    assert {info.key for info in store.list("")} == before
