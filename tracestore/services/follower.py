@@ -93,6 +93,7 @@ class IndexFollower:
         """
         sequence = self._commits.commit(change)
         self.at_least(sequence)
+        self._show_if_new(self.current())
         return sequence
 
     def at_least(self, sequence: int, timeout_s: float = 0.0) -> BlockList:
@@ -160,12 +161,15 @@ class IndexFollower:
     def _catch_up(self, at_least: int | None = None) -> None:
         started_ns = self._clock.monotonic_ns()
         blocks = self._commits.catch_up(at_least)
+        self._show_if_new(blocks)
+        seconds = (self._clock.monotonic_ns() - started_ns) / 1e9
+        self._metrics.blocklist_poll_seconds.observe(seconds)
+
+    def _show_if_new(self, blocks: BlockList) -> None:
         with self._lock:
             if blocks.sequence > self._shown:
                 self._shown = blocks.sequence
                 self._show(blocks)
-        seconds = (self._clock.monotonic_ns() - started_ns) / 1e9
-        self._metrics.blocklist_poll_seconds.observe(seconds)
 
     def _show(self, blocks: BlockList) -> None:
         metrics, labels = self._metrics, self._labels
