@@ -26,7 +26,7 @@ from tracestore.storage.compaction.merge import MergeResult, merge_blocks
 from tracestore.storage.objects.memory import MemoryObjectStore
 
 thorough = settings(
-    max_examples=40,
+    max_examples=5,
     deadline=None,
     derandomize=True,
     suppress_health_check=[
@@ -82,6 +82,7 @@ def normal(tables: Sequence[SpanTables]) -> SpanTables:
 
 @pytest.mark.parametrize("in_rounds", [False, True])
 @thorough
+@pytest.mark.timeout(400)
 @given(
     st.lists(request_bytes, min_size=1, max_size=5),
     block_settings,
