@@ -13,7 +13,7 @@ from tracestore.storage.objects.interface import ObjectInfo, ObjectStore
 Answer = TypeVar("Answer")
 
 
-class StoppedError(Exception):
+class StoppedError(BaseException):
     """The process that used the store is dead: nothing it does reaches the bucket any more."""
 
 

@@ -76,7 +76,7 @@ class Compactor:
         self._idle.set()
         self._collected_ns = clock.monotonic_ns()
         self._damaged: set[BlockId] = set()
-        """Blocks that cannot be read; queries say so, too."""
+        """Blocks that cannot be read, or not be worked on; for the former queries say so, too."""
         self._held: dict[BlockId, frozenset[bytes]] = {}
         """Blocks all of whose traces are among these pins."""
 
@@ -118,7 +118,10 @@ class Compactor:
     def _failing(
         self, what: str, count: Callable[[], None], blocks: Sequence[BlockMeta] = ()
     ) -> Iterator[None]:
-        """Let the next cycle try again what failed; a damaged block is left alone from then on."""
+        """Let the next cycle try again what failed.
+
+        A damaged block is left alone from then on, and so are blocks that our code fails on.
+        """
         try:
             yield
         except CorruptionError as error:
@@ -129,11 +132,15 @@ class Compactor:
             log.error("a block is damaged, it stays as it is", extra=extra)
         except ConflictError as error:
             log.info("work on blocks was done by another process", extra={"error": str(error)})
-        except TracestoreError as error:
+        except (TracestoreError, OSError, MemoryError) as error:  # a full disk may be emptied
             if not self._work.is_stopping():
                 count()
-                extra = {"work": what, "error": str(error)}
+                extra = {"work": what, "error": str(error) or repr(error)}
                 log.warning("work on blocks failed, and is tried again", extra=extra)
+        except Exception:
+            count()
+            self._damaged |= {meta.id for meta in blocks}
+            log.exception("work on blocks met an error of ours", extra={"work": what})
 
     # --- retention ----------------------------------------------------------------------------
 
