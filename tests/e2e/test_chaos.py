@@ -26,6 +26,7 @@ def test_a_short_round(s3: S3Place, tmp_path: Path) -> None:  # noqa: F811 - a f
         report = chaos.run(SECONDS)
     assert report.wrong == [], str(report)
     assert report.acknowledged_spans > 1000
+    assert report.merges > 0
     assert report.queries["metrics"] > 5
     assert report.queries["trace by ID"] > 5
     assert report.faults["kill -9"] + report.faults["pause"] + report.faults["restart"] >= 3

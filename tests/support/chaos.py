@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +32,10 @@ FLAGS = (
     "--ingester.wal.store=bucket",
     "--ingester.wal.adopt-after-s=4",
     "--ingester.max-block-duration-s=4",
+    "--compactor.compaction.compaction-cycle=1s",
+    "--compactor.compaction.min-input-blocks=2",
+    "--compactor.compaction.lease-s=4",
+    "--compactor.compaction.compacted-block-retention=20s",
     "--query.live.open-timeout-s=1",
     "--server.drain-timeout-s=10",
     "--server.log-level=info",
@@ -85,11 +89,14 @@ class Report:
     acknowledged_spans: int = 0
     found_spans: int = 0
     refused_requests: int = 0
+    merges: int = 0
+    """Merges of blocks that were committed, by all nodes together."""
 
     def __str__(self) -> str:
         lines = [
             f"spans: {self.sent_spans} sent, {self.acknowledged_spans} acknowledged",
             f"found: {self.found_spans}; requests given up: {self.refused_requests}",
+            f"merges of blocks: {self.merges}",
             "faults: " + ", ".join(f"{name} {n}" for name, n in sorted(self.faults.items())),
             "queries: " + ", ".join(f"{name} {n}" for name, n in sorted(self.queries.items())),
             f"wrong answers: {len(self.wrong)}",
@@ -170,7 +177,7 @@ class Cluster:
             if server.process.poll() is None:
                 try:
                     server.process.wait(40)
-                except Exception:
+                except subprocess.TimeoutExpired:
                     server.kill()
 
 
@@ -199,7 +206,7 @@ class Chaos:
         breaker = threading.Thread(target=self._break, args=(self._rng.getrandbits(32),))
         for thread in (*threads, breaker):
             thread.start()
-        time.sleep(duration_s)
+        self._stop.wait(duration_s)
         self._stop.set()
         for thread in (*threads, breaker):
             thread.join()
@@ -211,8 +218,12 @@ class Chaos:
 
     def _repeat(self, work: Callable[[random.Random], None], seed: int) -> None:
         rng = random.Random(seed)
-        while not self._stop.is_set():
-            work(rng)
+        try:
+            while not self._stop.is_set():
+                work(rng)
+        except Exception as error:  # a thread that ends unseen would check nothing any more
+            self.report.wrong.append(f"{work.__name__} ended: {error!r}")
+            self._stop.set()
 
     # --- load ---------------------------------------------------------------------------------
 
@@ -361,6 +372,7 @@ class Chaos:
         ledger, report = self.ledger, self.report
         report.sent_spans, report.acknowledged_spans = ledger.sent_spans, ledger.acknowledged_spans
         report.refused_requests = ledger.refused
+        report.merges = sum(node.log().count("blocks were merged") for node in self.cluster.nodes)
         found_spans, found_traces = 0, set()
         with httpx.Client(timeout=REPLY_TIMEOUT_S) as client:
             for number, (trace, sent) in enumerate(ledger.sent.items()):
