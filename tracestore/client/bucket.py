@@ -28,7 +28,7 @@ from tracestore.storage.index.commits import CommitLog
 from tracestore.storage.index.writers import WalHome
 from tracestore.storage.objects.cached import CachedObjectStore
 from tracestore.storage.objects.s3_start import open_s3
-from tracestore.storage.wal.ranges import held_by_blocks
+from tracestore.storage.wal.ranges import same_log
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,7 @@ class BucketBackend(EngineBackend):
         self._ahead_max = settings.storage.read_ahead_blocks
         self._executor = ThreadPoolExecutor(max(1, self._ahead_max), "read-ahead")
         self._lock = threading.Lock()
-        """Guards the one below."""
-        self._blocks: BlockList | None = None
+        """One look at index and logs at a time."""
 
     @property
     def name(self) -> str:
@@ -97,25 +96,18 @@ class BucketBackend(EngineBackend):
 
     def _snapshot(self) -> tuple[BlockList, list[SpanSource]]:
         """Read index and logs until the index says the same of the logs as before."""
-        blocks = self._catch_up()
+        blocks = self._commits.catch_up()
         for _ in range(ATTEMPTS):
             live: list[SpanSource] = []
             for writer in blocks.writers.values():
                 if writer.wal is WalHome.BUCKET:
                     live += self._logs.sources(writer, self._tenants, blocks)
-            before, blocks = blocks, self._catch_up()
+            before, blocks = blocks, self._commits.catch_up()
             if blocks.writers.keys() == before.writers.keys() and all(
-                held_by_blocks(blocks, id) == held_by_blocks(before, id) for id in blocks.writers
+                same_log(id, before, blocks) for id in blocks.writers
             ):
                 return blocks, live
         raise UnavailableError(f"{self._place} changed {ATTEMPTS} times while it was read")
-
-    def _catch_up(self) -> BlockList:
-        if self._blocks is None:
-            self._blocks = self._commits.load()
-        else:
-            self._blocks = self._commits.advance(self._blocks)
-        return self._blocks
 
     def _warn(self, blocks: BlockList) -> None:
         """Say what is not looked at."""

@@ -55,8 +55,7 @@ class DirectoryBackend(EngineBackend):
         self._store = LocalObjectStore(directory, clock=self._clock, read_only=True)
         self._commits = CommitLog(self._store, self._clock, random.Random(0), writer="reader")
         self._lock = threading.Lock()
-        """Guards the two below."""
-        self._blocks: BlockList | None = None
+        """Guards the one below."""
         self._wals = dict.fromkeys(self._tenants, EMPTY)
 
     @property
@@ -96,7 +95,7 @@ class DirectoryBackend(EngineBackend):
         A flush commits the block before it drops the segments: a segment that is gone is in the
         index when that is read again.
         """
-        blocks = self._catch_up()
+        blocks = self._commits.catch_up()
         for _ in range(ATTEMPTS):
             try:
                 for tenant in self._tenants:
@@ -107,9 +106,9 @@ class DirectoryBackend(EngineBackend):
                         known=self._wals[tenant],
                     )
             except SegmentGoneError:
-                blocks = self._catch_up()
+                blocks = self._commits.catch_up()
                 continue
-            blocks = self._catch_up()
+            blocks = self._commits.catch_up()
             if all(
                 blocks.wal_segments(tenant).isdisjoint(wal.names)
                 for tenant, wal in self._wals.items()
@@ -118,13 +117,6 @@ class DirectoryBackend(EngineBackend):
         raise UnavailableError(
             f"{self._directory} changed {ATTEMPTS} times while it was read: try again"
         )
-
-    def _catch_up(self) -> BlockList:
-        if self._blocks is None:
-            self._blocks = self._commits.load()
-        else:
-            self._blocks = self._commits.advance(self._blocks)
-        return self._blocks
 
 
 def _check_directory(directory: Path) -> None:

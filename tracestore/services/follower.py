@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
 
 from tracestore.clock import Clock
 from tracestore.errors import UnavailableError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.tenant_labels import TenantLabels
-from tracestore.storage.index.blocklist import BlockList, BlockRef
+from tracestore.storage.index.blocklist import BlockList
 from tracestore.storage.index.changes import Change
 from tracestore.storage.index.commits import CommitLog
-from tracestore.storage.index.writers import Fence, WriterChange
+from tracestore.storage.index.writers import Fence
 from tracestore.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -43,6 +42,8 @@ class IndexFollower:
         labels: TenantLabels,
     ) -> None:
         self._commits = commits
+        self.new_change = commits.new_change
+        """Makes a change to be passed to ``commit`` until that succeeds."""
         self._pool = pool
         self._metrics = metrics
         self._clock = clock
@@ -64,26 +65,6 @@ class IndexFollower:
             the outcome is open then, and adding it again is right.
         """
         self.commit(self.new_change(add=(meta,), fence=fence))
-
-    def new_change(
-        self,
-        *,
-        add: Sequence[BlockMeta] = (),
-        remove: Sequence[BlockRef] = (),
-        forget: Sequence[BlockRef] = (),
-        writers: WriterChange | None = None,
-        fence: Fence | None = None,
-        floor_ns: int = 0,
-    ) -> Change:
-        """Make a change to be passed to ``commit`` until that succeeds."""
-        return self._commits.new_change(
-            add=add,
-            remove=remove,
-            forget=forget,
-            writers=writers,
-            fence=fence,
-            floor_ns=floor_ns,
-        )
 
     def commit(self, change: Change) -> int:
         """Make a change happen, once; the list shows it when this returns. Thread-safe.

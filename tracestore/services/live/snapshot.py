@@ -33,7 +33,7 @@ from tracestore.services.live.remote import LiveClients, RemoteSource
 from tracestore.settings.members_tree import LiveReadSettings
 from tracestore.storage.index.blocklist import BlockList
 from tracestore.storage.index.writers import WalHome, Writer
-from tracestore.storage.wal.ranges import held_by_blocks
+from tracestore.storage.wal.ranges import same_log
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +233,7 @@ class ClusterSnapshots:
                 if writer.id in blocks.writers:  # else it was closed: blocks have it all
                     live += self._read_log(writer, tenants, blocks, taken)
             before, blocks = blocks, self._index.refresh()
-            if before is blocks or all(_same_log(w.id, before, blocks) for w in writers):
+            if before is blocks or all(same_log(w.id, before, blocks) for w in writers):
                 return blocks, live
         raise UnavailableError("logs of processes that went away change too fast to be read")
 
@@ -260,13 +260,6 @@ class ClusterSnapshots:
         log.info(
             "live tables of a process cannot be read", extra={"address": address, "reason": reason}
         )
-
-
-def _same_log(writer: WriterId, before: BlockList, after: BlockList) -> bool:
-    """Tell whether two lists say the same of a log."""
-    if (writer in before.writers) != (writer in after.writers):
-        return False
-    return held_by_blocks(before, writer) == held_by_blocks(after, writer)
 
 
 def _address_of(writer: Writer, blocks: BlockList) -> str:

@@ -88,6 +88,13 @@ def held_by_blocks(blocks: BlockList, writer: WriterId) -> HeldOfWriter:
     return HeldOfWriter({tenant: _merge(found) for tenant, found in ranges.items()})
 
 
+def same_log(writer: WriterId, before: BlockList, after: BlockList) -> bool:
+    """Tell whether two lists say the same of a log: then nothing of it was deleted in between."""
+    if (writer in before.writers) != (writer in after.writers):
+        return False
+    return held_by_blocks(before, writer) == held_by_blocks(after, writer)
+
+
 def _merge(ranges: Iterable[WalRange]) -> Held:
     firsts: list[int] = []
     lasts: list[int] = []
