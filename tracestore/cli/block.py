@@ -17,6 +17,7 @@ from tracestore.cli.block_report import (
 from tracestore.cli.blocks import blocks_of, each, find_block, output_of, read_index
 from tracestore.cli.opening import WHERE_USAGE, open_bucket, parse_where, read_settings
 from tracestore.cli.screen import Screen
+from tracestore.cli.subcommands import run_subcommand
 from tracestore.errors import SettingsError
 from tracestore.model.block_meta import BlockMeta
 from tracestore.settings.client import read_client_environment
@@ -74,15 +75,7 @@ class _Call:
 
 def run_block(argv: Sequence[str]) -> int:
     """Run the command. Returns: the exit code. Raises: TracestoreError."""
-    first = argv[0] if argv else "--help"
-    if first in ("--help", "-help", "-h", "help"):
-        print(USAGE, end="")
-        return 0
-    command = _COMMANDS.get(first)
-    if command is None:
-        known = ", ".join(_COMMANDS)
-        raise SettingsError(f"unknown command block {first}, known are {known}; see --help")
-    return command(argv[1:])
+    return run_subcommand("block", _COMMANDS, argv, usage=USAGE)
 
 
 def _list(argv: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 from tracestore.cli.index_report import Answer, Answers, as_json, show_check, show_rebuild
 from tracestore.cli.opening import WHERE_USAGE, open_bucket, parse_where, read_settings
 from tracestore.cli.screen import Screen
+from tracestore.cli.subcommands import run_subcommand
 from tracestore.clock import SystemClock
 from tracestore.errors import SettingsError
 from tracestore.model.ids import WriterId
@@ -48,15 +49,7 @@ OUTPUTS = ("text", "json")
 
 def run_index(argv: Sequence[str]) -> int:
     """Run the command. Returns: the exit code. Raises: TracestoreError."""
-    first = argv[0] if argv else "--help"
-    if first in ("--help", "-help", "-h", "help"):
-        print(USAGE, end="")
-        return 0
-    command = _COMMANDS.get(first)
-    if command is None:
-        known = ", ".join(_COMMANDS)
-        raise SettingsError(f"unknown command index {first}, known are {known}; see --help")
-    return command(argv[1:])
+    return run_subcommand("index", _COMMANDS, argv, usage=USAGE)
 
 
 def _check(argv: Sequence[str]) -> int:

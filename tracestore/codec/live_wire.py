@@ -15,20 +15,10 @@ from typing import Any
 import pyarrow as pa
 
 from tracestore.errors import InvalidRequestError
+from tracestore.model.chunk import Chunk
 from tracestore.model.tables import SpanTables, Table
 
 FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkPlace:
-    """Where a chunk lies; as ``query.source.Chunk``."""
-
-    index: int
-    first_span: int
-    spans: int
-    first_trace: int
-    traces: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +31,7 @@ class SourceHead:
     rows: Mapping[str, int]
     """By name of the table."""
     schemas: Mapping[str, pa.Schema]
-    chunks: tuple[ChunkPlace, ...]
+    chunks: tuple[Chunk, ...]
 
     def to_dict(self) -> dict[str, Any]:
         schemas = {
@@ -119,7 +109,7 @@ class ReadRequest:
     source: str
     table: Table
     columns: tuple[str, ...]
-    chunk: ChunkPlace | None
+    chunk: Chunk | None
     """None: of the whole table."""
 
     def encode(self) -> bytes:
@@ -235,9 +225,9 @@ def decode_tables(content: bytes) -> list[SpanTables]:
     return found
 
 
-def _chunk(values: Sequence[Any]) -> ChunkPlace:
+def _chunk(values: Sequence[Any]) -> Chunk:
     index, first_span, spans, first_trace, traces = (int(value) for value in values)
-    return ChunkPlace(
+    return Chunk(
         index=index, first_span=first_span, spans=spans, first_trace=first_trace, traces=traces
     )
 

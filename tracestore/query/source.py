@@ -13,19 +13,9 @@ from typing import Protocol
 import pyarrow as pa
 
 from tracestore.codec.filters import BlockFilters
+from tracestore.model.chunk import Chunk as Chunk
 from tracestore.model.results import QueryStats
 from tracestore.model.tables import SpanTables, Table
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chunk:
-    """Rows that are read together: whole traces."""
-
-    index: int
-    first_span: int
-    spans: int
-    first_trace: int
-    traces: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from tracestore.clock import Clock
 from tracestore.errors import DeadlineError, UnreachableError
 from tracestore.model.block_meta import BlockMeta
-from tracestore.model.ids import TenantId
 from tracestore.query.control import QueryControl
 from tracestore.query.jobs.operation import Operation, Site
 from tracestore.query.progress import Progress
@@ -24,9 +22,7 @@ from tracestore.services.frontend.cut import Piece, cut
 from tracestore.services.frontend.dispatch import Queriers
 from tracestore.services.frontend.held import HeldSnapshot, HeldSnapshots
 from tracestore.services.frontend.shipping import Finish, Question, Shipping
-from tracestore.services.querier.runner import Asking
-from tracestore.services.querier.service import Querier
-from tracestore.settings.tree import QuerySettings
+from tracestore.services.querier.runner import Asking, OverQuerier
 from tracestore.storage.block.cache import BlockCache
 
 R = TypeVar("R")
@@ -37,30 +33,14 @@ WATCH_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FrontendRunner:
+class FrontendRunner(OverQuerier):
     """See ``QueryRunner``: answers with the queriers of the cluster."""
 
-    querier: Querier
-    """Takes snapshots, counts and bounds queries."""
     snapshots: HeldSnapshots
     shipping: Shipping
     queriers: Queriers
     cache: BlockCache | None
     """Of a process that is a querier itself; None: nothing is evaluated here."""
-
-    @property
-    def clock(self) -> Clock:
-        """That of the querier."""
-        return self.querier.clock
-
-    @property
-    def settings(self) -> QuerySettings:
-        """Of the process."""
-        return self.querier.settings
-
-    def settings_for(self, tenants: tuple[TenantId, ...]) -> QuerySettings:
-        """Get the settings of a query of some tenants."""
-        return self.querier.settings_for(tenants)
 
     async def run(
         self,

@@ -12,13 +12,12 @@ import json
 import random
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from tracestore.clock import Clock
 from tracestore.codec.live_wire import (
-    ChunkPlace,
     FindRequest,
     OpenedSnapshot,
     ReadRequest,
@@ -200,15 +199,14 @@ def head_of(source: SpanSource) -> SourceHead:
         end_ns=source.end_ns,
         rows={table.value: source.rows(table) for table in Table},
         schemas={table.value: source.schema(table) for table in Table},
-        chunks=tuple(ChunkPlace(**asdict(chunk)) for chunk in source.chunks()),
+        chunks=tuple(source.chunks()),
     )
 
 
-def _chunk_of(source: SpanSource, place: ChunkPlace) -> Chunk:
+def _chunk_of(source: SpanSource, chunk: Chunk) -> Chunk:
     """Find the chunk. Raises: InvalidRequestError if the source has no such one."""
-    chunk = Chunk(**asdict(place))
     if chunk not in source.chunks():
-        raise InvalidRequestError(f"live tables {source.id} have no chunk {place}")
+        raise InvalidRequestError(f"live tables {source.id} have no chunk {chunk.index}")
     return chunk
 
 

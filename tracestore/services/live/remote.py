@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import grpc
@@ -14,7 +13,6 @@ import pyarrow as pa
 from tracestore.codec.filters import BlockFilters
 from tracestore.codec.job_wire import PinnedTables
 from tracestore.codec.live_wire import (
-    ChunkPlace,
     FindRequest,
     OpenedSnapshot,
     ReadRequest,
@@ -108,7 +106,7 @@ class RemoteSource:
         self._address = address
         self._token = token
         self._head = head
-        self._chunks = tuple(Chunk(**asdict(chunk)) for chunk in head.chunks)
+        self._chunks = head.chunks
         self._lock = threading.Lock()
         self._columns: dict[tuple[Table, int | None, str], pa.Array] = {}
         self.id = head.id
@@ -151,7 +149,7 @@ class RemoteSource:
             source=self.id,
             table=table,
             columns=tuple(names),
-            chunk=None if chunk is None else ChunkPlace(**asdict(chunk)),
+            chunk=chunk,
         )
         arrays = decode_arrays(self._clients.stream(self._address, "Read", request.encode()))
         schema = self.schema(table)

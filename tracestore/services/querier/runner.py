@@ -64,12 +64,11 @@ class QueryRunner(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HomeRunner:
-    """Answers in this process: from the snapshot to what is sent in one thread of its pool."""
+class OverQuerier:
+    """What all runners take from the querier of their process."""
 
     querier: Querier
-    cache: BlockCache | None = None
-    """Keeps what was counted in blocks."""
+    """Takes snapshots, counts and bounds queries."""
 
     @property
     def clock(self) -> Clock:
@@ -84,6 +83,14 @@ class HomeRunner:
     def settings_for(self, tenants: tuple[TenantId, ...]) -> QuerySettings:
         """Get the settings of a query of some tenants."""
         return self.querier.settings_for(tenants)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomeRunner(OverQuerier):
+    """Answers in this process: from the snapshot to what is sent in one thread of its pool."""
+
+    cache: BlockCache | None = None
+    """Keeps what was counted in blocks."""
 
     async def run(
         self,
