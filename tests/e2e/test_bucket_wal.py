@@ -9,11 +9,11 @@ from pathlib import Path
 
 import grpc
 import httpx
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from support.cluster import Cluster, running_cluster
 from support.otlp import EPOCH_NS, request, span
 from support.s3 import S3Place, s3, s3_server  # noqa: F401 - fixtures
 from support.server import Server, wait_ready, wait_until
+from support.stored import stored
 
 from tracestore.storage.objects.layout import parse_wal_key
 
@@ -63,22 +63,6 @@ class Sender:
                     self.acknowledged |= keys
 
 
-def stored(server: Server) -> Counter[Key]:
-    """Every span, as often as the trace by ID shows it."""
-    found: Counter[Key] = Counter()
-    with httpx.Client(headers={"Accept": "application/protobuf"}, timeout=30) as client:
-        for trace in range(1, TRACES + 1):
-            reply = client.get(f"{server.api_url}/api/traces/{trace:x}")
-            if reply.status_code == 404:
-                continue
-            assert reply.status_code == 200, reply.text
-            for group in TracesData.FromString(reply.content).resource_spans:
-                for scope in group.scope_spans:
-                    for one in scope.spans:
-                        found[trace, int.from_bytes(one.span_id, "big")] += 1
-    return found
-
-
 def counted(server: Server) -> float:
     """Spans, as a metrics query counts them."""
     start = EPOCH_NS // 10**9 - 60
@@ -93,7 +77,7 @@ def counted(server: Server) -> float:
 
 def check(sender: Sender, *servers: Server) -> None:
     """See that each answers with every acknowledged span, once, and all alike."""
-    answers = [stored(server) for server in servers]
+    answers = [stored(server, TRACES) for server in servers]
     for found, server in zip(answers, servers, strict=True):
         assert not sender.acknowledged - found.keys()
         assert not found.keys() - sender.sent

@@ -7,9 +7,9 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from support.otlp import request, span
 from support.server import Server, running_server
+from support.stored import stored
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 ROUNDS = 20
@@ -72,22 +72,6 @@ class Sender:
             self.unanswered += again
 
 
-def stored(server: Server) -> Counter[Key]:
-    """Every span of every trace, as often as the trace by ID shows it."""
-    found: Counter[Key] = Counter()
-    with httpx.Client(headers={"Accept": "application/protobuf"}, timeout=30) as client:
-        for trace in range(1, TRACES + 1):
-            reply = client.get(f"{server.api_url}/api/traces/{trace:x}")
-            if reply.status_code == 404:
-                continue
-            assert reply.status_code == 200, reply.text
-            for group in TracesData.FromString(reply.content).resource_spans:
-                for scope in group.scope_spans:
-                    for one in scope.spans:
-                        found[trace, int.from_bytes(one.span_id, "big")] += 1
-    return found
-
-
 def searched(server: Server) -> dict[int, int]:
     """Matched spans of each trace, as a search counts them."""
     reply = httpx.get(
@@ -107,7 +91,7 @@ def test_no_acknowledged_span_is_lost_or_doubled_by_kills(tmp_path: Path) -> Non
             sender.send_until(server, rng.randint(1, 120))
 
     with running_server(tmp_path, *flags) as server:
-        found = stored(server)
+        found = stored(server, TRACES)
         counts = searched(server)
 
     assert not sender.acknowledged - found.keys()

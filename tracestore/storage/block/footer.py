@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -61,11 +60,6 @@ class TableFooter:
     @property
     def row_groups(self) -> int:
         return len(self.first_row) - 1
-
-    def row_group_of(self, row: int) -> int:
-        """Find the row group that holds a row."""
-        assert 0 <= row < self.rows
-        return bisect.bisect_right(self.first_row, row) - 1
 
     def stored_bytes(self, row_group: int, column: str) -> int:
         """Size in the file of a column of a row group."""

@@ -50,8 +50,6 @@ class Verified:
     """What came of one block."""
 
     meta: BlockMeta
-    bytes_read: int
-    """Of the objects in the bucket."""
     problems: tuple[BlockProblem, ...]
 
 
@@ -67,7 +65,7 @@ def verify_block(store: ObjectStore, meta: BlockMeta) -> Verified:
     check.objects()
     for step in (check.filters, check.small_tables, check.row_groups, check.bounds):
         check.guarded(step)
-    return Verified(meta=meta, bytes_read=meta.stored_bytes, problems=tuple(check.problems))
+    return Verified(meta=meta, problems=tuple(check.problems))
 
 
 class _BlockCheck:

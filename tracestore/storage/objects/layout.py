@@ -40,11 +40,6 @@ _BLOCK_KEY = re.compile(r"blocks/([^/]+)/([^/]+)/[^/]+")
 _META_KEY = re.compile(r"blocks/([^/]+)/([^/]+)/meta\.json")
 
 
-def tenant_prefix(tenant: TenantId) -> str:
-    """Return the prefix of all blocks of a tenant."""
-    return f"{BLOCKS_PREFIX}{tenant}/"
-
-
 def block_prefix(tenant: TenantId, block: BlockId) -> str:
     """Return the prefix of all objects of a block."""
     return f"{BLOCKS_PREFIX}{tenant}/{block}/"
