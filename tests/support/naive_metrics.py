@@ -52,30 +52,41 @@ class Intervals:
         return None
 
 
+Weigh = Callable[[SpanOf, TraceOf], float]
+"""For how many spans one stands."""
+
+
+def _once(span: SpanOf, trace: TraceOf) -> float:
+    return 1
+
+
 def compute(
-    traces: Sequence[TraceOf], node: nodes.MathOperand, intervals: Intervals
+    traces: Sequence[TraceOf],
+    node: nodes.MathOperand,
+    intervals: Intervals,
+    weigh: Weigh = _once,
 ) -> list[tuple[Labels, Samples]]:
     """Answer a metrics query; series without a sample are none."""
-    found = _compute(traces, node, intervals)
+    found = _compute(traces, node, intervals, weigh)
     assert not isinstance(found, float)
     return list(_alive(found).values())
 
 
 def _compute(
-    traces: Sequence[TraceOf], node: nodes.MathOperand, intervals: Intervals
+    traces: Sequence[TraceOf], node: nodes.MathOperand, intervals: Intervals, weigh: Weigh
 ) -> Found | float:
     if isinstance(node, nodes.Literal):
         return float(node.value.value)  # type: ignore[arg-type]  # a number, by the grammar
     if isinstance(node, nodes.MetricsMath):
-        left = _compute(traces, node.left, intervals)
-        right = _compute(traces, node.right, intervals)
+        left = _compute(traces, node.left, intervals, weigh)
+        right = _compute(traces, node.right, intervals, weigh)
         found = _math(left, node.operator.value, right)
     else:
         spans = list(_spans(traces, node.pipeline, intervals))
         if isinstance(node.function, nodes.Compare):
-            found = _comparison(spans, node.function, intervals)
+            found = _comparison(spans, node.function, intervals, weigh)
         else:
-            found = _function(spans, node.function, intervals)
+            found = _function(spans, node.function, intervals, weigh)
     for stage in node.second:
         found = _second(_alive(found), stage)
     return found
@@ -110,7 +121,9 @@ def _spans(
 # --- functions -----------------------------------------------------------------------------------
 
 
-def _function(spans: list[Counted], node: nodes.MetricsAggregate, intervals: Intervals) -> Found:
+def _function(
+    spans: list[Counted], node: nodes.MetricsAggregate, intervals: Intervals, weigh: Weigh
+) -> Found:
     """Reference 6.3. Choice: NaN is no number that could be measured."""
     function = node.function
     is_bucketed = function in (
@@ -126,7 +139,7 @@ def _function(spans: list[Counted], node: nodes.MetricsAggregate, intervals: Int
                 continue
         labels = _labels(span, trace, node.by, keeps_one=not is_bucketed)
         made = cells.setdefault(_key(labels), (labels, [[] for _ in range(intervals.count)]))
-        made[1][point].append(1 if value is None else value.value)
+        made[1][point].append((1 if value is None else value.value, weigh(span, trace)))
     if not node.by and function in (MetricsFunction.RATE, MetricsFunction.COUNT_OVER_TIME):
         cells.setdefault(_key(()), ((), [[] for _ in range(intervals.count)]))
     if is_bucketed:
@@ -151,21 +164,22 @@ def _aggregate(
 ) -> float | None:
     match function:
         case MetricsFunction.COUNT_OVER_TIME:
-            return float(len(values))
+            return float(sum(weight for _, weight in values))
         case MetricsFunction.RATE:
-            return len(values) / (intervals.step_ns / 1e9)
+            return sum(weight for _, weight in values) / (intervals.step_ns / 1e9)
     if not values:
         return None
-    numbers = [float(value) for value in values]
+    numbers = [float(value) for value, _ in values]
+    weighted = [float(value) * weight for value, weight in values]
     match function:
         case MetricsFunction.MIN_OVER_TIME:
             return min(numbers) / scale
         case MetricsFunction.MAX_OVER_TIME:
             return max(numbers) / scale
         case MetricsFunction.SUM_OVER_TIME:
-            total = sum(numbers) / scale
+            total = sum(weighted) / scale
         case _:
-            total = sum(numbers) / len(numbers) / scale
+            total = sum(weighted) / sum(weight for _, weight in values) / scale
     return None if math.isnan(total) else total
 
 
@@ -188,21 +202,21 @@ def _bucketed(
     return found
 
 
-def _buckets(values: Iterable[int]) -> dict[int, int]:
-    counts: dict[int, int] = {}
-    for value in values:
+def _buckets(values: Iterable[tuple[int, float]]) -> dict[int, float]:
+    counts: dict[int, float] = {}
+    for value, weight in values:
         power = 1
         while 2**power < value:
             power += 1
-        counts[power] = counts.get(power, 0) + 1
+        counts[power] = counts.get(power, 0) + weight
     return counts
 
 
-def _quantile(counts: dict[int, int], quantile: float, unit: float) -> float:
+def _quantile(counts: dict[int, float], quantile: float, unit: float) -> float:
     if not counts:
         return 0.0
     total = sum(counts.values())
-    target = math.ceil(quantile * total) or 1
+    target = min(math.ceil(quantile * total) or 1, total)
     passed, before = 0, None
     for power in sorted(counts):
         if passed + counts[power] > target:
@@ -255,7 +269,9 @@ def _key(labels: Labels) -> Any:
 # --- compare -------------------------------------------------------------------------------------
 
 
-def _comparison(spans: list[Counted], node: nodes.Compare, intervals: Intervals) -> Found:
+def _comparison(
+    spans: list[Counted], node: nodes.Compare, intervals: Intervals, weigh: Weigh
+) -> Found:
     """Reference 6.6. Values beyond the most frequent are cut off, ties by their text."""
     counts: dict[tuple[str, str], dict[Any, tuple[Any, Samples]]] = {}
     totals: Found = {}
@@ -268,10 +284,10 @@ def _comparison(spans: list[Counted], node: nodes.Compare, intervals: Intervals)
             shown = "nil" if shown is None else shown
             own = counts.setdefault((group, name), {})
             made = own.setdefault(_key(((name, shown),)), (shown, [0.0] * intervals.count))
-            made[1][point] += 1  # type: ignore[operator]  # never missing
+            made[1][point] += weigh(span, trace)  # type: ignore[operator]  # never missing
             total = (("__meta_type", f"{group}_total"), (name, "nil"))
             summed = totals.setdefault(_key(total), (total, [0.0] * intervals.count))
-            summed[1][point] += 1  # type: ignore[operator]  # never missing
+            summed[1][point] += weigh(span, trace)  # type: ignore[operator]  # never missing
     found = totals
     for (group, name), values in counts.items():
         ranked = sorted(values.values(), key=lambda one: (-_sum(one[1]), str(one[0])))

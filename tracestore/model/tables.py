@@ -180,6 +180,11 @@ key's column (n = 1, if one of them is not null) or else among the entries of th
 ``<scope>.*`` column."""
 
 
+SAMPLING_WEIGHT = pa.field("sampling_weight", pa.float64(), nullable=True)
+"""Column of ``traces`` where a trace was kept by chance: for how many such traces it stands. Null,
+or no such column: for itself alone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttributeColumn:
     """What the metadata of a field says of an attribute; code goes by this, people by the name."""

@@ -24,7 +24,7 @@ def quantiles(group: Keys, counts: Floats, upper: Floats, fraction: float) -> tu
 
     Args:
         group: (C,) ascending; within one ``upper`` ascends.
-        counts: (C,) spans in each bucket, above 0.
+        counts: (C,) spans in each bucket, above 0; weighted ones need not be whole.
         upper: (C,) upper bound of each bucket.
         fraction: the quantile, 0 to 1.
 
@@ -35,7 +35,8 @@ def quantiles(group: Keys, counts: Floats, upper: Floats, fraction: float) -> tu
     before_group = np.repeat(np.cumsum(counts)[starts] - counts[starts], sizes)
     passed = np.cumsum(counts) - before_group
     totals = np.add.reduceat(counts, starts) if len(starts) else np.empty(0)
-    targets = np.maximum(np.ceil(fraction * totals), 1.0)
+    # weights need not be whole: no more is asked for than is there
+    targets = np.minimum(np.maximum(np.ceil(fraction * totals), 1.0), totals)
     # the first bucket of each group that reaches the target: those before it fall short
     short = np.add.reduceat((passed < np.repeat(targets, sizes)).astype(np.int64), starts)
     hit = np.minimum(starts + short, starts + sizes - 1)

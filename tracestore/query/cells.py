@@ -95,6 +95,14 @@ def count_cells(keys: Keys) -> tuple[Keys, Array]:
     return _occurring(tally(keys, size))
 
 
+def weigh_cells(keys: Keys, weights: Array | None) -> tuple[Keys, Array]:
+    """Sum the (M,) weights of each key: keys, ascending, and sums. None: each weighs 1."""
+    if weights is None:
+        return count_cells(keys)
+    found, _, sums = sum_cells(keys, weights)
+    return found, sums
+
+
 def sum_cells(keys: Keys, values: Array) -> tuple[Keys, Array, Array]:
     """Sum the (M,) float64 values of each key: keys, ascending, counts, sums."""
     size, keys, distinct = _dense(keys)

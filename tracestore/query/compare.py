@@ -221,8 +221,9 @@ class _Bound:
         group = self._groups(spans)
         slot = group * points + spans.points(None)
         size = self._owner.size
+        weights = spans.weights() if self._owner.frame.extrapolate else None
         for domain, columns in self._columns.items():
-            rows = Weighted(size=size, slot=slot)
+            rows = Weighted(size=size, slot=slot, counts=weights)
             if domain != Domain.SPAN:
                 index = scan.index(domain)
                 index = index if spans.rows is None else index.take(spans.rows)
@@ -234,7 +235,7 @@ class _Bound:
                     operand = spans.spread(operand)
                 total = len(spans) if domain == Domain.SPAN else scan.rows(domain)
                 self._count(column.name, operand, rows, total)
-        count_overflow(self._owner, self._binder, spans, slot)
+        count_overflow(self._owner, self._binder, spans, slot, weights)
         both = np.arange(len(GROUPS))
         self._picker.offer(
             Offer(

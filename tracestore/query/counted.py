@@ -15,6 +15,7 @@ import numpy.typing as npt
 from tracestore.kernel import cell_keys
 from tracestore.model.series import Grid
 from tracestore.query.columns import numbers
+from tracestore.query.extrapolation import span_weights
 from tracestore.query.masks import Mask, mask_and, settle
 from tracestore.query.parts import Domain, Operand
 from tracestore.query.scan import ChunkScan
@@ -100,6 +101,11 @@ class CountedSpans:
         """Number the cells of some of them; None: of all (``kernel.cell_keys``)."""
         grid = self.grid.origin_ns, self.grid.step_ns, self.grid.count
         return cell_keys(self.timeline.start_ns, grid, rows=self.rows_at(places), **numbers)
+
+    def weights(self) -> npt.NDArray[np.float64] | None:
+        """Get for how many spans each of them stands; None: each for itself."""
+        weights = span_weights(self.scan)
+        return weights if weights is None or self.rows is None else weights.take(self.rows)
 
     def spread(self, operand: Operand) -> Operand:
         """Take the values that an operand over the spans of the chunk has for these."""

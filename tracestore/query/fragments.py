@@ -21,6 +21,7 @@ from tracestore.query.append import append_alike
 from tracestore.query.candidates import TIME_MAX
 from tracestore.query.scan import SourceScan
 from tracestore.query.tables_source import TablesSource
+from tracestore.storage.block.weights import carry
 
 PROBES_MAX = 4096
 """IDs that are looked up in a filter; more are compared with the traces themselves."""
@@ -116,7 +117,8 @@ def _join(parts: Sequence[Part], ids: Ids, wanted: Rows) -> TablesSource:
 
 def merge(fragments: Sequence[SpanTables]) -> SpanTables:
     """Put parts of traces together; of repeated spans the first stays."""
-    return kernel.build_tables([kernel.encode(run) for run in append_alike(fragments)])
+    built = kernel.build_tables([kernel.encode(run) for run in append_alike(fragments)])
+    return carry(fragments, built)
 
 
 def full_id(trace_id: np.bytes_) -> bytes:

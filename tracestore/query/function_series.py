@@ -25,10 +25,10 @@ from tracestore.query.cells import (
     CellBudget,
     CellStore,
     closer,
-    count_cells,
     extreme_cells,
     split,
     sum_cells,
+    weigh_cells,
 )
 from tracestore.query.counted import CountedSpans
 from tracestore.query.exemplars import Candidate, ExemplarPicker, Offer
@@ -63,6 +63,8 @@ class Frame:
     """How many each function may show."""
     compared_values_max: int = 0
     """Values of one attribute that ``compare`` keeps; 0: all."""
+    extrapolate: bool = False
+    """Whether a span counts as many times as the spans for which it stands."""
 
 
 class OfSource(Protocol):
@@ -98,6 +100,7 @@ class FunctionSeries:
         assert isinstance(query.function, nodes.MetricsAggregate)
         self.node = query.function
         self.grid = frame.grid
+        self.extrapolate = frame.extrapolate
         self.function = self.node.function
         self.is_bucketed = self.function in _BUCKETED
         self.numbers = SeriesNumbers(frame.series_max)
@@ -263,18 +266,21 @@ class _Bound:
 
     def add(self, spans: CountedSpans) -> None:
         local = self._labeller.local(spans.scan, spans.rows)
+        weights = spans.weights() if self._owner.extrapolate else None
         if self._measured is None:
-            keys, counts = count_cells(spans.keys(None, **local.keyed))
+            keys, counts = weigh_cells(spans.keys(None, **local.keyed), weights)
             self._store(_Counted(spans, None, local), keys, [counts])
             return
         operand = spans.spread(spans.scan.operand(self._measured, Domain.SPAN))
         if self._owner.is_bucketed:
-            self._add_buckets(spans, local, operand)
+            self._add_buckets(spans, local, operand, weights)
         else:
-            self._add_numbers(spans, local, operand)
+            self._add_numbers(spans, local, operand, weights)
 
-    def _add_numbers(self, spans: CountedSpans, local: LocalNumbers, operand: Operand) -> None:
-        """Sum up, or look for extremes."""
+    def _add_numbers(
+        self, spans: CountedSpans, local: LocalNumbers, operand: Operand, weights: Floats | None
+    ) -> None:
+        """Sum up, or look for extremes, which no weight changes."""
         places, values = measured_numbers(operand, len(spans))
         if len(values) == 0:
             return
@@ -286,20 +292,24 @@ class _Bound:
                 cells, extremes = extreme_cells(keys, values, largest=largest)
                 columns = [extremes]
             case function:
-                cells, counts, sums = sum_cells(keys, values)
-                is_mean = function is MetricsFunction.AVG_OVER_TIME
-                columns = [sums, counts] if is_mean else [sums]
+                own = _at(weights, places)
+                cells, counts, sums = sum_cells(keys, values if own is None else values * own)
+                columns = [sums]
+                if function is MetricsFunction.AVG_OVER_TIME:
+                    columns.append(counts if own is None else weigh_cells(keys, own)[1])
         scale = self._owner.seconds
         self._store(_Counted(spans, places, local, values=values / scale), cells, columns)
 
-    def _add_buckets(self, spans: CountedSpans, local: LocalNumbers, operand: Operand) -> None:
+    def _add_buckets(
+        self, spans: CountedSpans, local: LocalNumbers, operand: Operand, weights: Floats | None
+    ) -> None:
         """Count by bucket; what has none is left out of the counts, which are few."""
         places, values, buckets = measured_buckets(operand, len(spans))
         width = int(buckets.max(initial=0)) + 1
         if width == 1:
             return
         keys = spans.keys(places, **local.at(spans, places), buckets=buckets, width=width)
-        cells, counts = count_cells(keys)
+        cells, counts = weigh_cells(keys, _at(weights, places))
         bucketed = np.flatnonzero(split(cells // spans.grid.count, width)[1] != 0)
         shown = None
         if self._owner.function is MetricsFunction.QUANTILE_OVER_TIME:
@@ -324,6 +334,11 @@ class _Bound:
                 values=counted.values,
             )
         )
+
+
+def _at(weights: Floats | None, places: Rows | None) -> Floats | None:
+    """Take the weights of some spans. Args: places: None: all."""
+    return weights if weights is None or places is None else weights.take(places)
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,7 @@ class _Run:
             series_max=params.series_max,
             exemplars=self._exemplars(),
             compared_values_max=params.compared_values_max,
+            extrapolate=plan.extrapolate,
         )
         self._accumulators = [_accumulator(query, frame) for query in plan.queries]
 

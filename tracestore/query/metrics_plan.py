@@ -50,6 +50,8 @@ class MetricsPlan:
     """By id of a node of ``body``, which of the queries it is."""
     exemplars: int | None
     """How many the query asks for by a hint; None: it says nothing."""
+    extrapolate: bool
+    """Whether spans count for those that were left out by chance; a hint, too."""
 
     @property
     def needs_whole_trace(self) -> bool:
@@ -81,6 +83,7 @@ def plan_metrics(query: nodes.Query) -> MetricsPlan:
         queries=tuple(distinct.values()),
         places=places,
         exemplars=_exemplars(query),
+        extrapolate=query.hint("extrapolate", Bool) == Bool(True),
     )
 
 

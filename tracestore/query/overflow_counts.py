@@ -20,7 +20,7 @@ from traceql.attributes import Attribute, Scope
 from traceql.values import ValueType
 from tracestore.model.tables import AttributeScope, AttributeType, Table, overflow_name
 from tracestore.query.bind import Binder
-from tracestore.query.cells import closer, count_cells
+from tracestore.query.cells import closer, weigh_cells
 from tracestore.query.columns import ELEMENT_TYPES, SCALAR_TYPES, numbers
 from tracestore.query.counted import CountedSpans
 from tracestore.query.masks import to_array
@@ -46,11 +46,18 @@ class Counter(Protocol):
     def add_total(self, name: str, slots: Rows, counts: npt.NDArray[np.float64]) -> None: ...
 
 
-def count_overflow(owner: Counter, binder: Binder, spans: CountedSpans, slot: Rows) -> None:
+def count_overflow(
+    owner: Counter,
+    binder: Binder,
+    spans: CountedSpans,
+    slot: Rows,
+    weights: npt.NDArray[np.float64] | None,
+) -> None:
     """Count the entries of the counted spans whose key has no value in a column.
 
     Args:
         slot: (M,) group and interval of each span.
+        weights: (M,) what each counts; None: once.
     """
     column = overflow_name(AttributeScope.SPAN)
     kinds = frozenset(kind.value for kind in AttributeType)
@@ -71,7 +78,8 @@ def count_overflow(owner: Counter, binder: Binder, spans: CountedSpans, slot: Ro
     codes = [_codes(entries.field(name), chosen) for name in ("type", "value")]
     combined = (key[chosen] * len(codes[0][1]) + codes[0][0]) * len(codes[1][1]) + codes[1][0]
     number, distinct = closer(combined)
-    cells, counts = count_cells(number * owner.size + slot[place[chosen]])
+    weighed = None if weights is None else weights[place[chosen]]
+    cells, counts = weigh_cells(number * owner.size + slot[place[chosen]], weighed)
     of_entry, slots = np.divmod(cells, owner.size)
     begins = np.searchsorted(of_entry, np.arange(len(distinct) + 1))
     for entry, code in enumerate(distinct.tolist()):

@@ -19,13 +19,14 @@ import pyarrow as pa
 from tracestore import kernel
 from tracestore.codec.filters import BlockFilters
 from tracestore.model.results import QueryStats
-from tracestore.model.tables import Table
+from tracestore.model.tables import SAMPLING_WEIGHT, Table
 from tracestore.query.columns import fixed_bytes, numbers
 from tracestore.query.control import QueryControl
 from tracestore.query.masks import Mask, settle, take
 from tracestore.query.owned import OwnedRows, with_nil_row
 from tracestore.query.parts import Domain, IntArray, Operand
 from tracestore.query.source import Chunk, ColumnStatistics, SpanSource
+from tracestore.storage.block.weights import has_weights, read_weights
 
 TABLE_OF_DOMAIN = {
     Domain.RESOURCE: Table.RESOURCES,
@@ -119,6 +120,14 @@ class SourceScan:
             start_ns=numbers(column["start_time"]).view(np.uint64),
             end_ns=numbers(column["end_time"]).view(np.uint64),
         )
+
+    @cached_property
+    def weights(self) -> npt.NDArray[np.float64] | None:
+        """(T,) for how many traces each stands; None: each for itself."""
+        if not has_weights(self.source.schema(Table.TRACES)):
+            return None
+        (column,) = self.source.read(Table.TRACES, [SAMPLING_WEIGHT.name], None, self.stats)
+        return read_weights(column)
 
     def column(self, table: Table, name: str) -> pa.Array:
         """Get a column of a whole (small) table."""

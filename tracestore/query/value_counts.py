@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from traceql.values import ValueType
 from tracestore.errors import CorruptionError
-from tracestore.query.cells import CellBudget, closer, count_cells, sum_cells
+from tracestore.query.cells import CellBudget, closer, sum_cells, weigh_cells
 from tracestore.query.masks import to_array
 from tracestore.query.metrics_parts import Cells, ValuesPart
 from tracestore.query.parts import Ids, Numbers, Scalar, Texts
@@ -64,10 +64,7 @@ class Weighted:
     def cells(self, numbers: Rows) -> tuple[Rows, Array]:
         """Count by a number of each row: number * size + slot, and how many spans."""
         keys = numbers * self.size + self.slot
-        if self.counts is None:
-            return count_cells(keys)
-        cells, _, counts = sum_cells(keys, self.counts)
-        return cells, counts
+        return weigh_cells(keys, self.counts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from tracestore.settings.tree import BlockSettings
 from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.block.reader import BlockReader
 from tracestore.storage.block.stream import BlockStream
+from tracestore.storage.block.weights import CarriedWeights, has_weights
 from tracestore.storage.block.writer import BlockIdentity
 from tracestore.storage.compaction.columns import Columns, choose_columns
 from tracestore.storage.compaction.inputs import Step, memory_of, read_steps
@@ -219,6 +220,8 @@ class _Merge:
         columns = len(FIXED_SCHEMA[Table.SPANS]) + max(len(pairs) for pairs, _ in wanted.values())
         most = max(1, min(self._settings.row_group_spans, CELLS_MAX // columns))
         builder = SpanBuilder()
+        weights = CarriedWeights()
+        weighted = any(has_weights(reader.footer(Table.TRACES).schema) for reader in readers)
 
         def room() -> int:
             return most - builder.spans
@@ -226,18 +229,21 @@ class _Merge:
         for step in read_steps(readers, room, stats):
             self._check()
             if builder.spans and builder.spans + step.spans > most:
-                tables = builder.freeze(wanted=wanted).tables()
+                tables = weights.give(builder.freeze(wanted=wanted).tables(), always=weighted)
                 builder = SpanBuilder()  # before the row group is written: it takes memory too
                 yield tables
                 del tables
-            self._load(builder, step, stats)
+            self._load(builder, weights, step, stats)
         if builder.spans:
-            tables = builder.freeze(wanted=wanted).tables()
+            tables = weights.give(builder.freeze(wanted=wanted).tables(), always=weighted)
             builder = SpanBuilder()
             yield tables
 
-    def _load(self, builder: SpanBuilder, step: Step, stats: QueryStats) -> None:
+    def _load(
+        self, builder: SpanBuilder, weights: CarriedWeights, step: Step, stats: QueryStats
+    ) -> None:
         for place in step.places:
+            weights.note_rows(place.reader, place.group, place.traces.rows, stats)
             for tables in place.read(stats):
                 self._check()
                 builder.append(encode(tables))
