@@ -62,6 +62,9 @@ def test_a_life_of_overrides(server: Server) -> None:
         "metrics_generator": {"processors": ["span-metrics"]},
     }
     assert patched.headers["etag"] != created.headers["etag"]
+    page = httpx.get(f"{server.api_url}/status/overrides/a").text
+    assert page.startswith("# a: the block *, and what it has set itself\n")
+    assert "\nmetrics_generator:\n  processors: [span-metrics]\n" in page
     replaced = ask(server, "POST", "a", {}, If_Match=patched.headers["etag"])
     assert ask(server, "GET", "a").json() == {}
     assert ask(server, "DELETE", "a").status_code == 428

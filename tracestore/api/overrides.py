@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import cast
 
 from fastapi import Request
 
@@ -17,10 +16,20 @@ from tracestore.api.tenant import Tenancy
 from tracestore.errors import ConflictError, InvalidRequestError, NotFoundError, TooLargeError
 from tracestore.model.ids import TenantId, parse_tenant_id
 from tracestore.services.blocking import BlockingPool
+from tracestore.services.tenant_generators import TenantGenerators
 from tracestore.services.user_overrides import UserOverridesStore, Versioned
+from tracestore.settings.leaves import leaf_values
+from tracestore.settings.limits import TenantLimits
 from tracestore.settings.overrides import Overrides
-from tracestore.settings.render_overrides import masked, render_limits
-from tracestore.settings.user_limits import Json, check_limits, merge_patch, parse_json
+from tracestore.settings.render_overrides import render_limits
+from tracestore.settings.shown import shown
+from tracestore.settings.user_limits import (
+    Json,
+    check_limits,
+    merge_patch,
+    parse_json,
+    render_block,
+)
 
 BODY_BYTES_MAX = 1 << 20
 METHODS = ["GET", "HEAD", "POST", "PATCH", "DELETE"]
@@ -40,6 +49,10 @@ class OverridesRoutes:
     tenancy: Tenancy
     overrides: Callable[[], Overrides]
     """Of the file, as they are now."""
+    generators: TenantGenerators
+    """What holds with what tenants have set themselves."""
+    refresh: Callable[[], Awaitable[None]]
+    """Looks at once for what tenants have set, since it changed here."""
     store: UserOverridesStore
     pool: BlockingPool
     enabled: bool
@@ -77,9 +90,18 @@ class OverridesRoutes:
         found = await self.pool.run(self.store.get, tenant)
         limits = found.limits
         if scope == "merged":
-            block = self.overrides().block(tenant)
-            limits = merge_patch({} if block is None else dict(block.kept), limits)
+            limits = merge_patch(self._of_operator(tenant), limits)
         return _answer(Versioned(limits=limits, version=found.version))
+
+    def _of_operator(self, tenant: TenantId) -> Json:
+        """Get what the file sets for a tenant, else what the defaults do."""
+        overrides = self.overrides()
+        block = overrides.block(tenant)
+        if block is not None:
+            return render_block(block.values) | dict(block.kept)
+        nothing = leaf_values(TenantLimits())
+        values = leaf_values(overrides.defaults)
+        return render_block({p: value for p, value in values.items() if value != nothing[p]})
 
     async def _post(self, request: Request, tenant: TenantId) -> Answer:
         version = _version(request)
@@ -89,25 +111,31 @@ class OverridesRoutes:
         limits = check_limits(parse_json(await _body(request)))
         self._check_conflict(tenant, insists=insists)
         version = await self.pool.run(self.store.put, tenant, limits, version)
+        await self.refresh()
         return Answer(media_type=None, headers={"Etag": version})
 
     async def _patch(self, request: Request, tenant: TenantId) -> Answer:
         insists = _insists(request)
         patch = parse_json(await _body(request))
         self._check_conflict(tenant, insists=insists)
-        return _answer(await self.pool.run(self.store.patch, tenant, patch))
+        patched = await self.pool.run(self.store.patch, tenant, patch)
+        await self.refresh()
+        return _answer(patched)
 
     async def _delete(self, request: Request, tenant: TenantId) -> Answer:
         version = _version(request)
         if not version:
             return _NO_IF_MATCH
         await self.pool.run(self.store.delete, tenant, version)
+        await self.refresh()
         return Answer(media_type=None)
 
     def _check_conflict(self, tenant: TenantId, *, insists: bool) -> None:
         """Refuse if the operator has set the like. Raises: InvalidRequestError."""
         block = self.overrides().file.blocks.get(tenant)
-        if self.checks_conflicts and not insists and block is not None and block.kept:
+        if not self.checks_conflicts or insists or block is None:
+            return
+        if block.kept or any(path.startswith("metrics_generator.") for path in block.values):
             raise InvalidRequestError(CONFLICTING)
 
     async def show_tenants(self, _request: Request) -> Answer:
@@ -129,12 +157,13 @@ class OverridesRoutes:
             origin = "its block in the file"
         else:
             origin = "the block *" if overrides.block(tenant) else "overrides.defaults"
-        return text(f"# {tenant}: {origin}\n{render_limits(overrides.limits(tenant))}")
+        if self.generators.has_own(tenant):
+            origin += ", and what it has set itself"
+        return text(f"# {tenant}: {origin}\n{render_limits(self.generators.limits(tenant))}")
 
 
 def _answer(found: Versioned) -> Answer:
-    shown = cast("Json", masked(found.limits))
-    body = json.dumps(shown, separators=(",", ":")).encode()
+    body = json.dumps(shown(found.limits), separators=(",", ":")).encode()
     return Answer(body=body, media_type="application/json", headers={"Etag": found.version})
 
 

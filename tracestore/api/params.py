@@ -15,6 +15,7 @@ from tracestore.errors import InvalidRequestError
 from tracestore.model.times import MILLISECOND_NS, SECOND_NS, TimeRange
 from tracestore.query.ordering import Sort
 from tracestore.settings.tree import QuerySettings
+from tracestore.settings.units import render_duration
 
 _GO_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _GO_UNIT_NS = {
@@ -163,7 +164,7 @@ def adjust_range(
     if settings.max_duration_s and end_s - start_s > settings.max_duration_s:
         raise InvalidRequestError(
             "range specified by start and end exceeds "
-            f"{_go_duration(int(settings.max_duration_s))}. received start={start_s} end={end_s}"
+            f"{render_duration(settings.max_duration_s)}. received start={start_s} end={end_s}"
         )
     # both ends are inclusive: traces that start in the nanosecond of the end belong to the answer
     return TimeRange(start_ns=start_s * SECOND_NS, end_ns=(end_s + ends_now) * SECOND_NS + 1)
@@ -265,12 +266,3 @@ def parse_go_duration(text: str) -> int:
     if total > _INT64_MAX:
         raise InvalidRequestError(f'time: invalid duration "{text}"')
     return sign * total
-
-
-def _go_duration(seconds: int) -> str:
-    """Write whole seconds as Go does."""
-    minutes, second = divmod(seconds, 60)
-    hours, minute = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minute}m{second}s"
-    return f"{minute}m{second}s" if minute else f"{second}s"

@@ -119,6 +119,8 @@ class Process:
         self._ground = ground = Ground(
             loaded, clock, rng, held, has_store=roles != DISTRIBUTOR_ONLY
         )
+        if Role.INGESTER in roles:
+            ground.generators.start()
         self._cluster = cluster = ClusterPart(ground, roles)
         self._ingester = IngesterRole(ground, cluster) if Role.INGESTER in roles else None
         ingester = None if self._ingester is None else self._ingester.ingester

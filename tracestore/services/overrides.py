@@ -151,4 +151,5 @@ def shown_limits(limits: TenantLimits) -> dict[str, float]:
         "ingestion_burst_size_bytes": burst,
         "block_retention": limits.compaction.block_retention_s,
         "compaction_window": limits.compaction.compaction_window_s,
+        "metrics_generator_max_active_series": limits.metrics_generator.max_active_series,
     }

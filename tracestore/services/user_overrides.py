@@ -19,7 +19,14 @@ from tracestore.clock import Clock
 from tracestore.errors import ConflictError, InvalidRequestError, NotFoundError, TracestoreError
 from tracestore.model.ids import TenantId
 from tracestore.services.blocking import BlockingPool
-from tracestore.settings.user_limits import Json, check_limits, merge_patch, parse_json
+from tracestore.settings.overrides import TenantBlock
+from tracestore.settings.user_limits import (
+    Json,
+    check_limits,
+    merge_patch,
+    parse_block,
+    parse_json,
+)
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.layout import USER_OVERRIDES_PREFIX, parse_user_overrides_key
 from tracestore.storage.objects.layout import user_overrides_key as key_of
@@ -105,17 +112,14 @@ class UserOverridesStore:
             raise ConflictError(MISMATCH)
         self._replace(tenant, _GONE, version)
 
-    def all(self) -> dict[TenantId, Json]:
-        """Read those of every tenant. Raises: UnavailableError, InvalidRequestError."""
-        found: dict[TenantId, Json] = {}
+    def all(self) -> dict[TenantId, bytes]:
+        """Read those of every tenant, unparsed. Raises: UnavailableError."""
+        found: dict[TenantId, bytes] = {}
         for info in self._store.list(USER_OVERRIDES_PREFIX):
             tenant = parse_user_overrides_key(info.key)
-            if tenant is None or info.bytes == 0:
-                continue
-            try:
-                found[tenant] = self.get(tenant).limits
-            except NotFoundError:
-                continue
+            read = None if tenant is None or info.bytes == 0 else self._read(tenant)
+            if tenant is not None and read is not None and read[0] != _GONE:
+                found[tenant] = read[0]
         return found
 
     def _read(self, tenant: TenantId) -> tuple[bytes, str] | None:
@@ -139,7 +143,11 @@ def _parse(content: bytes, tenant: TenantId) -> Json:
 
 
 class UserOverridesFollower:
-    """Follows what all tenants have set; for the parts that will act on it."""
+    """Follows what all tenants have set, for the parts that act on it.
+
+    What is set there was checked before it was stored. An object that cannot be read all the same
+    changes nothing for its tenant: what it had set before holds on.
+    """
 
     name = "user-overrides"
 
@@ -157,10 +165,11 @@ class UserOverridesFollower:
         self._metrics = metrics
         self._clock = clock
         self._interval_s = interval_s
-        self._current: Mapping[TenantId, Json] = MappingProxyType({})
+        self._contents: dict[TenantId, bytes] = {}
+        self._current: Mapping[TenantId, TenantBlock] = MappingProxyType({})
 
-    def current(self) -> Mapping[TenantId, Json]:
-        """Get what was set when it was last looked. Thread-safe."""
+    def current(self) -> Mapping[TenantId, TenantBlock]:
+        """Get what was set when it was last looked; another object if it changed. Thread-safe."""
         return self._current
 
     async def start(self) -> None:
@@ -176,12 +185,31 @@ class UserOverridesFollower:
     async def poll_once(self) -> None:
         """Take what is set now; on failure keep what was."""
         try:
-            found = await self._pool.run(self._store.all)
+            contents = await self._pool.run(self._store.all)
         except TracestoreError as error:
             self._metrics.user_overrides_failed.inc()
             log.warning("overrides of tenants cannot be read", extra={"error": str(error)})
             return
-        self._current = MappingProxyType(found)
+        if contents != self._contents:
+            blocks = ((tenant, self._block(tenant, each)) for tenant, each in contents.items())
+            found = {tenant: block for tenant, block in blocks if block is not None}
+            self._contents = contents
+            self._current = MappingProxyType(found)
+
+    def _block(self, tenant: TenantId, content: bytes) -> TenantBlock | None:
+        """Get what a tenant has set; what is bad is told once and leaves what was."""
+        before = self._current.get(tenant)
+        if self._contents.get(tenant) == content:
+            return before
+        try:
+            return parse_block(_parse(content, tenant))
+        except InvalidRequestError as error:
+            self._metrics.user_overrides_failed.inc()
+            log.warning(
+                "overrides of a tenant are bad, those of before hold on",
+                extra={"tenant": tenant, "error": str(error)},
+            )
+            return before
 
     async def drain(self) -> None:
         """Nothing to hand over."""

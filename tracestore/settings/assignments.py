@@ -6,14 +6,18 @@ stands.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from tracestore.errors import SettingsError
 from tracestore.settings.leaves import leaves
 from tracestore.settings.override_keys import successor
+from tracestore.settings.remote_write import RemoteWriteSettings
 from tracestore.settings.schema import Ignored, Refused, Section, Target, find, nearest
+from tracestore.settings.structures import Structure
 from tracestore.settings.tempo_keys import KeepDefaultError
+from tracestore.settings.tenant_generator import odd_processors
 
 _SAYS_NOTHING = frozenset({"", "false", "no", "off", "0", "~", "null"})
 
@@ -63,6 +67,14 @@ class Layer:
             case None:
                 raise unknown_key(path, origin)
 
+    def give_value(self, path: Sequence[str], value: object, origin: str) -> None:
+        """Take a key of a leaf with a value that is read already. Raises: SettingsError."""
+        name = ".".join(path)
+        target = find(path)
+        assert isinstance(target, Target), name
+        self._warn_of_flat(name, origin)
+        self._keep(name, target, value, origin)
+
     def _set(self, name: str, target: Target, text: str | None, origin: str) -> None:
         leaf = leaves()[target.path]
         value: object
@@ -76,12 +88,20 @@ class Layer:
             except KeepDefaultError:
                 return
             except (ValueError, OverflowError) as error:
-                raise SettingsError(f"{origin}: {name}: {error}, got {text!r}") from error
+                got = "" if isinstance(target.parse, Structure) else f", got {text!r}"
+                raise SettingsError(f"{origin}: {name}: {error}{got}") from error
+        self._keep(name, target, value, origin, text)
+
+    def _keep(
+        self, name: str, target: Target, value: object, origin: str, text: str | None = None
+    ) -> None:
         old = self.values.get(target.path)
         if old is not None and old.value != value:
+            shown = f" = {text}" if not isinstance(target.parse, Structure) else ""
             raise SettingsError(
-                f"{origin}: {name} = {text} contradicts {old.origin}, which sets the same"
+                f"{origin}: {name}{shown} contradicts {old.origin}, which sets the same"
             )
+        self.warnings += [f"{origin}: {name}{text}" for text in _oddities(target, value)]
         self.values[target.path] = Assignment(value=value, origin=origin)
 
     def _warn_of_flat(self, name: str, origin: str) -> None:
@@ -92,6 +112,15 @@ class Layer:
                 f"{origin}: {name} is of the flat format of Tempo 2.x, which goes away: "
                 f"write {newer}, and the others alike"
             )
+
+
+def _oddities(target: Target, value: object) -> Iterator[str]:
+    """Say what of a value has no effect."""
+    if target.path.endswith(".metrics_generator.processors"):
+        yield from (f": {text}" for text in odd_processors(cast("tuple[str, ...]", value)))
+    if target.path == "metrics_generator.storage.remote_write":
+        for remote in cast("tuple[RemoteWriteSettings, ...]", value):
+            yield from remote.warnings
 
 
 def says_nothing(text: str) -> bool:

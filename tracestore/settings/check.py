@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping
 
 from tracestore.errors import SettingsError
-from tracestore.settings import check_members, s3_keys
+from tracestore.settings import check_generator, check_members, s3_keys
 from tracestore.settings.check_rules import wrong_rules
-from tracestore.settings.leaves import leaf_values
+from tracestore.settings.leaves import leaf_values, leaves
+from tracestore.settings.remote_write import check_names
+from tracestore.settings.structures import Structure
 from tracestore.settings.tree import Settings
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -53,6 +55,7 @@ _MAY_BE_ZERO = frozenset(
         "storage.read_ahead_blocks",
         "storage.s3.read_gap_bytes",
         "storage.s3.retry_min_s",
+        "metrics_generator.storage.remote_write_flush_deadline_s",
         "query.max_duration_s",
         "query.max_bytes_read",
         "query.max_blocks_per_tag_values_query",
@@ -102,6 +105,11 @@ def check_settings(settings: Settings, origins: Mapping[str, str]) -> None:
         reason = wrong(path, value)
         if reason is not None:
             raise _error(path, value, reason, origins)
+    check_names(settings.metrics_generator.storage.remote_write)
+    together = check_generator.wrong_together(leaf_values(settings))
+    if together is not None:
+        path, reason = together
+        raise SettingsError(f"{origins[path]}: {path}: {reason}")
     if settings.storage.backend == "s3" and not settings.storage.s3.bucket:
         reason = "expected the name of a bucket, as storage.backend is s3"
         raise _error("storage.s3.bucket", "", reason, origins)
@@ -114,7 +122,14 @@ def check_settings(settings: Settings, origins: Mapping[str, str]) -> None:
 
 
 def _error(path: str, value: object, reason: str, origins: Mapping[str, str]) -> SettingsError:
-    return SettingsError(f"{origins[path]}: {path}: {reason}, got {value!r}")
+    return SettingsError(f"{origins[path]}: {path}: {wrong_text(path, value, reason)}")
+
+
+def wrong_text(path: str, value: object, reason: str) -> str:
+    """Write what is wrong, with the value if it is short and no secret."""
+    if isinstance(leaves()[path].parse, Structure):
+        return reason
+    return f"{reason}, got {value!r}"
 
 
 def wrong(path: str, value: object) -> str | None:
@@ -124,6 +139,10 @@ def wrong(path: str, value: object) -> str | None:
     name = path.rpartition(".")[2]
     if name == "retention_rules" and isinstance(value, tuple):
         return wrong_rules(value)
+    if check_generator.is_of_generator(path):
+        reason = check_generator.wrong_generator(path, value)
+        if reason is not None:
+            return reason
     if path.startswith("storage.s3.") and (reason := s3_keys.wrong_s3(path, value)):
         return reason
     if name == "endpoint" and path != "storage.s3.endpoint":

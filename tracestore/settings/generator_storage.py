@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tracestore.settings.remote_write import RemoteWriteSettings
+
 MIB = 1024 * 1024
 
 
@@ -26,10 +28,14 @@ class RemoteWriteQueueSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorStorageSettings:
-    """Remote write, the list of receivers apart."""
+    """Where the metrics go."""
 
     path: str = ""
-    """Directory of the queues, one below it for each tenant. Empty: metrics are not made."""
+    """Directory of the queues, one below it for each tenant. Empty: metrics are not made, and a
+    process that does nothing else does not start."""
+    remote_write: tuple[RemoteWriteSettings, ...] = ()
+    """Receivers, each with the keys of Prometheus' ``remote_write``. None: the metrics are there to
+    be scraped."""
     remote_write_add_org_id_header: bool = True
     """Whether requests name the tenant in X-Scope-OrgID; the tenant of a server without tenants
     is never named, and a header of that name in an entry wins."""

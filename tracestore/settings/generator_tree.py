@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tracestore.settings.generator_storage import GeneratorStorageSettings
+from tracestore.settings.text_map import NO_TEXTS, TextMap
+
 SPAN_BUCKETS_S = tuple(0.002 * 2**exponent for exponent in range(14))
 EDGE_BUCKETS_S = tuple(0.1 * 2**exponent for exponent in range(8))
 
@@ -149,8 +152,8 @@ class RegistrySettings:
     """How often all series are written out; a tenant may have another interval."""
     stale_duration_s: float = 900.0
     """Series that nothing touched for so long go."""
-    external_labels: tuple[str, ...] = ()
-    """Labels of every series, each ``name=value``; in YAML a mapping."""
+    external_labels: TextMap = NO_TEXTS
+    """Labels of every series."""
     inject_tenant_id_as: str = ""
     """Label that names the tenant; empty: none."""
     max_label_name_length: int = 1024
@@ -160,61 +163,15 @@ class RegistrySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GeneratorLimits:
-    """What of the metrics from spans a tenant has otherwise. Null, or 0: as the server has it."""
-
-    processors: tuple[str, ...] = ()
-    """What runs: ``service-graphs``, ``span-metrics``, ``host-info``, or parts of the first two:
-    ``service-graphs-request``, ``-latency``, ``-connection-info``, ``span-metrics-count``,
-    ``-latency``, ``-size``. Empty: no metrics are made."""
-    max_active_series: int = 0
-    """Series; spans of further ones are counted in one of the label ``metric_overflow``. 0: any."""
-    max_active_entities: int = 0
-    """Sets of labels, with ``limiter_type: entity``. 0: any."""
-    max_cardinality_per_label: int = 0
-    """Values of one label; further ones are ``__cardinality_overflow__``. 0: any."""
-    collection_interval_s: float = 0.0
-    """How often all series are written out; 0: that of the registry."""
-    disable_collection: bool = False
-    """Whether nothing is written out although the processors run."""
-    generate_native_histograms: str = "classic"
-    """``classic``, ``native`` or ``both``."""
-    native_histogram_bucket_factor: float = 1.1
-    """How much wider each bucket of a native histogram may be than the one before."""
-    native_histogram_max_bucket_number: int = 100
-    """Buckets of a native histogram; with more it gets coarser."""
-    native_histogram_min_reset_duration_s: float = 900.0
-    """Age at which a native histogram with too many buckets begins anew rather than get coarser."""
-    trace_id_label_name: str = "traceID"
-    """Label of exemplars that holds the trace ID."""
-    ingestion_time_range_slack_s: float = 0.0
-    """Spans that ended further from now are not counted; 0: that of the server."""
-    span_name_sanitization: str = ""
-    """``enabled`` puts a placeholder for what looks like an ID in names of spans; ``dry_run``
-    counts what that would spare; empty: off."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorSettings:
     """Metrics made of spans as they come in."""
 
     processor: ProcessorSettings = field(default_factory=ProcessorSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
+    storage: GeneratorStorageSettings = field(default_factory=GeneratorStorageSettings)
     metrics_ingestion_time_range_slack_s: float = 30.0
     """Spans that ended further from now, on either side, are not counted in metrics."""
     limiter_type: str = "series"
     """What is limited: ``series`` or ``entity``."""
     queue_bytes_max: int = 64 * 1024 * 1024
     """Requests that wait to be counted, where the generator runs apart; more are refused."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TenantGenerator:
-    """What holds for a tenant: its limits over the settings of the server."""
-
-    processors: frozenset[str]
-    """Parts: ``span-metrics-count`` and the like, and ``host-info``."""
-    processor: ProcessorSettings
-    slack_s: float
-    collection_interval_s: float
-    limits: GeneratorLimits

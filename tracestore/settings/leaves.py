@@ -6,17 +6,18 @@ import ast
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType
 from typing import Any
 
 from tracestore.settings import tree, units
+from tracestore.settings.kinds import Parser, scalar_kind
+from tracestore.settings.structures import structure_of
 
 LeafPath = str
 """Names of fields joined with dots: ``ingester.wal.segment_bytes_max``."""
-Parser = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,24 +134,18 @@ def _walk(cls: type, prefix: str) -> list[Leaf | SectionDoc]:
     return found
 
 
-def _parser(name: str, kind: type) -> tuple[Parser, str]:
-    """Choose by type, and by the unit that the name ends in."""
-    if kind is bool:
-        return units.parse_boolean, "true or false"
-    if kind is float and name.endswith("_s"):
-        return units.parse_duration, "duration (seconds, or with a unit)"
-    if kind is float:
-        return units.parse_number, "number"
-    if kind is int and "bytes" in name.split("_"):
-        return units.parse_size, "size (bytes, or with a unit)"
-    if kind is int:
-        return units.parse_integer, "whole number"
+def _parser(name: str, kind: object) -> tuple[Parser, str]:
+    """Choose by type and name."""
     if kind == tuple[str, ...] and name == "retention_rules":
         return units.parse_lines, "keys and values, or a list of `QUERY: DURATION`"
+    structure = structure_of(name, kind)
+    if structure is not None:
+        return structure, structure.shape
     if kind == tuple[str, ...]:
         return units.parse_list, "list of texts (separated by commas, or a list of YAML)"
-    assert kind is str, (name, kind)
-    return units.parse_text, "text"
+    found = scalar_kind(name, kind)
+    assert found is not None, (name, kind)
+    return found
 
 
 def _field_docs(cls: type) -> dict[str, str]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tracestore.settings.generator_limits import GeneratorLimits
+
 BUCKET_BYTES = 30_000_000
 """Rate and burst of Tempo: what one of the two is if only the other is given."""
 
@@ -104,6 +106,7 @@ class TenantLimits:
     read: ReadLimits = field(default_factory=ReadLimits)
     global_: GlobalLimits = field(default_factory=GlobalLimits)
     compaction: CompactionLimits = field(default_factory=CompactionLimits)
+    metrics_generator: GeneratorLimits = field(default_factory=GeneratorLimits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

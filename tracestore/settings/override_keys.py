@@ -8,10 +8,12 @@ Source: wire contract, section 18.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from tracestore.settings import units
+from tracestore.settings.generator_limits import GeneratorLimits
+from tracestore.settings.leaves import leaf_values
 
 DEFAULTS: Final = "overrides.defaults"
 
@@ -26,12 +28,25 @@ DURATIONS: Final[Mapping[str, Meaning]] = {
         "read.max_metrics_duration",
         "compaction.block_retention",
         "compaction.compaction_window",
+        "metrics_generator.collection_interval",
+        "metrics_generator.ingestion_time_range_slack",
+        "metrics_generator.native_histogram_min_reset_duration",
     )
 } | {
     f"overrides.{key}": (f"overrides.{key}_s", _DURATION)
     for key in ("per_tenant_override_period", "user_configurable_overrides.poll_interval")
 }
 """Keys whose leaf has the unit in its name."""
+
+
+def _generator_keys() -> Iterator[tuple[str, str]]:
+    """Get the flat key of each limit of metrics from spans, and the key that it stands for."""
+    for leaf in leaf_values(GeneratorLimits()):
+        key = leaf.removesuffix("_s")
+        above, dot, name = key.partition(".intrinsic_dimensions.")
+        flat = above.replace(".", "_")
+        yield f"{flat}_intrinsic_dimensions.{name}" if dot else flat, key
+
 
 LEGACY: Final[dict[str, str]] = {
     "ingestion_rate_limit_bytes": "ingestion.rate_limit_bytes",
@@ -50,6 +65,7 @@ LEGACY: Final[dict[str, str]] = {
     "block_retention": "compaction.block_retention",
     "compaction_window": "compaction.compaction_window",
     "compaction_disabled": "compaction.compaction_disabled",
+    **{f"metrics_generator_{flat}": f"metrics_generator.{key}" for flat, key in _generator_keys()},
 }
 """Flat key of 2.x, directly below ``overrides`` or a tenant -> key below ``overrides.defaults``."""
 
@@ -69,32 +85,18 @@ def successor(name: str) -> str | None:
     return None if key is None else f"{DEFAULTS}.{key}"
 
 
-GENERATOR_REASON: Final = "metrics from spans are not supported yet"
+_GENERATOR = f"{DEFAULTS}.metrics_generator"
 
 IGNORED: Final[dict[str, str]] = {
-    GENERATOR_REASON: f"""
-        {DEFAULTS}.metrics_generator.{{ring_size,processors,max_active_series}}
-        {DEFAULTS}.metrics_generator.{{max_active_entities,collection_interval}}
-        {DEFAULTS}.metrics_generator.{{disable_collection,generate_native_histograms}}
-        {DEFAULTS}.metrics_generator.{{trace_id_label_name,remote_write_headers}}
-        {DEFAULTS}.metrics_generator.native_histogram_bucket_factor
-        {DEFAULTS}.metrics_generator.native_histogram_max_bucket_number
-        {DEFAULTS}.metrics_generator.native_histogram_min_reset_duration
-        {DEFAULTS}.metrics_generator.{{ingestion_time_range_slack,forwarder,processor}}
-        {DEFAULTS}.metrics_generator.{{span_name_sanitization,max_cardinality_per_label}}
-        overrides.metrics_generator_{{ring_size,processors,max_active_series}}
-        overrides.metrics_generator_{{collection_interval,disable_collection}}
-        overrides.metrics_generator_{{generate_native_histograms,trace_id_label_name}}
+    "the members of the cluster are known without a ring": f"""
+        {_GENERATOR}.ring_size  overrides.metrics_generator_ring_size
+    """,
+    "the generator's queue has settings of its own; see metrics_generator": f"""
+        {_GENERATOR}.forwarder.{{queue_size,workers}}
         overrides.metrics_generator_{{forwarder_queue_size,forwarder_workers}}
-        overrides.metrics_generator_{{ingestion_time_range_slack,remote_write_headers}}
-        overrides.metrics_generator_processor_service_graphs_{{histogram_buckets,dimensions}}
-        overrides.metrics_generator_processor_service_graphs_peer_attributes
-        overrides.metrics_generator_processor_service_graphs_enable_client_server_prefix
-        overrides.metrics_generator_processor_span_metrics_{{histogram_buckets,dimensions}}
-        overrides.metrics_generator_processor_span_metrics_intrinsic_dimensions
-        overrides.metrics_generator_processor_span_metrics_{{filter_policies,dimension_mappings}}
-        overrides.metrics_generator_processor_span_metrics_enable_target_info
-        overrides.metrics_generator_processor_span_metrics_target_info_excluded_dimensions
+    """,
+    "stored spans are queried as they are": f"""
+        {_GENERATOR}.processor.local_blocks
         overrides.metrics_generator_processor_local_blocks_{{max_live_traces,max_block_duration}}
         overrides.metrics_generator_processor_local_blocks_{{max_block_bytes,flush_check_period}}
         overrides.metrics_generator_processor_local_blocks_trace_idle_period

@@ -1,8 +1,9 @@
 """The limits of every tenant as one immutable value, and the file that they come from.
 
 A block of the file stands for a tenant, ``*`` for those without one. As in Tempo it replaces the
-defaults whole: what it does not say is unlimited, or as the component has it. Only rate and burst
-fall back to the defaults, where Tempo would refuse everything (decisions/0010).
+defaults whole: what it does not say is unlimited, or as the component has it. Rate and burst fall
+back to the defaults, where Tempo would refuse everything (decisions/0010), and so does what falls
+back in Tempo.
 
 Source: wire contract, sections 18.1 to 18.3.
 """
@@ -20,20 +21,23 @@ import yaml
 
 from tracestore.errors import SettingsError
 from tracestore.settings.assignments import Layer, printable
-from tracestore.settings.check import wrong
+from tracestore.settings.check import wrong, wrong_text
+from tracestore.settings.check_generator import wrong_together
+from tracestore.settings.generator_limits import GeneratorLimits
 from tracestore.settings.leaves import build_tree, leaf_values
 from tracestore.settings.limits import TenantLimits
-from tracestore.settings.override_keys import DEFAULTS, GENERATOR_REASON
+from tracestore.settings.override_keys import DEFAULTS
 from tracestore.settings.schema import Section, find
 from tracestore.settings.yaml_file import FileWalk, open_yaml
+from tracestore.settings.yaml_nodes import node_of
 
 ANY_TENANT = "*"
 ROOT = "overrides"
 _NESTED = frozenset(
     {field.name.rstrip("_") for field in dataclasses.fields(TenantLimits)}
-    | {"metrics_generator", "storage", "forwarders", "cost_attribution"}
+    | {"storage", "forwarders", "cost_attribution"}
 )
-_KEPT = ("metrics_generator", "forwarders", "cost_attribution")
+_KEPT = ("forwarders", "cost_attribution")
 """What the API of overrides shows beside what it was given."""
 
 
@@ -44,7 +48,7 @@ class TenantBlock:
     values: Mapping[str, object]
     """By key below ``overrides.defaults``."""
     kept: Mapping[str, object] = field(default_factory=dict)
-    """What has no effect yet and is shown, as YAML has it."""
+    """What has no effect and is shown, as YAML has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +80,21 @@ def read_tenant_file(text: str, *, source: str) -> TenantFile:
             for tenant, block in walk.pairs_of(node, "tenants and their limits"):
                 one = _TenantWalk(loader, source, Layer())
                 blocks[tenant.value] = one.read_block(block)
-                warnings += one.warnings()
+                warnings += one.layer.warnings
     return TenantFile(
         blocks=MappingProxyType(blocks),
         warnings=tuple(_once_each(warnings)),
         sha256=hashlib.sha256(text.encode()).hexdigest(),
     )
+
+
+def read_user_block(limits: Mapping[str, object], *, source: str) -> TenantBlock:
+    """Read what a tenant has set by the API, which has the keys of a block.
+
+    Raises: SettingsError.
+    """
+    walk = _TenantWalk(yaml.SafeLoader(""), source, Layer())
+    return walk.read_block(node_of(dict(limits)))
 
 
 class _TenantWalk(FileWalk):
@@ -92,10 +105,11 @@ class _TenantWalk(FileWalk):
         kept: dict[str, object] = {}
         for key, value in self.pairs_of(node, "limits"):
             path = (*DEFAULTS.split("."), key.value) if key.value in _NESTED else (ROOT, key.value)
-            if key.value not in _NESTED and isinstance(find(path), Section):
+            is_flat = key.value.startswith("metrics_generator_")
+            if key.value not in _NESTED and isinstance(find(path), Section) and not is_flat:
                 raise _not_of_a_tenant(self.origin(key), key.value)
             if key.value in _KEPT:
-                kept[key.value] = self.construct(value)
+                kept[key.value] = self.plain(value)
             self.read_key(path, key, value)
         prefix = f"{DEFAULTS}."
         values = {}
@@ -103,18 +117,13 @@ class _TenantWalk(FileWalk):
             if not path_text.startswith(prefix):
                 raise _not_of_a_tenant(given.origin, path_text)
             if (reason := wrong(path_text, given.value)) is not None:
-                raise SettingsError(f"{given.origin}: {path_text}: {reason}, got {given.value!r}")
+                what = wrong_text(path_text, given.value, reason)
+                raise SettingsError(f"{given.origin}: {path_text}: {what}")
             values[path_text.removeprefix(prefix)] = given.value
+        if (together := wrong_together(values)) is not None:
+            path_text, reason = prefix + together[0], together[1]
+            raise SettingsError(f"{self.layer.values[path_text].origin}: {path_text}: {reason}")
         return TenantBlock(values=values, kept=kept)
-
-    def warnings(self) -> list[str]:
-        """Get the warnings of a block, those of the generator's keys as one."""
-        found = [text for text in self.layer.warnings if GENERATOR_REASON not in text]
-        if len(found) < len(self.layer.warnings):
-            found.append(
-                f"{self.source}: metrics_generator of a tenant has no effect: {GENERATOR_REASON}"
-            )
-        return found
 
 
 def _not_of_a_tenant(origin: str, key: str) -> SettingsError:
@@ -170,12 +179,27 @@ _INHERITED = frozenset(
         "ingestion.rate_limit_bytes",
         "ingestion.burst_size_bytes",
         "ingestion.retry_info_enabled",
+        "metrics_generator.native_histogram_bucket_factor",
+        "metrics_generator.native_histogram_max_bucket_number",
+        "metrics_generator.native_histogram_min_reset_duration_s",
+        "metrics_generator.span_name_sanitization",
     }
 )
 
 
+def with_own(limits: GeneratorLimits, block: TenantBlock) -> GeneratorLimits:
+    """Put what a tenant has set itself over its limits, key by key."""
+    prefix = "metrics_generator."
+    own = {
+        path.removeprefix(prefix): value
+        for path, value in block.values.items()
+        if path.startswith(prefix)
+    }
+    return cast("GeneratorLimits", build_tree(GeneratorLimits, {**leaf_values(limits), **own}))
+
+
 def limits_of(block: TenantBlock, defaults: TenantLimits) -> TenantLimits:
-    """Make the limits of a block: what it says, else nothing; rate and burst from the defaults."""
+    """Make the limits of a block: what it says, else nothing; a few from the defaults."""
     of_defaults = leaf_values(defaults)
     inherited = {path: of_defaults[path] for path in _INHERITED}
     return cast("TenantLimits", build_tree(TenantLimits, {**inherited, **block.values}))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import yaml
 
 from tracestore.settings.leaves import leaf_values
 from tracestore.settings.load import DEFAULT_ORIGIN, LoadedSettings
+from tracestore.settings.shown import shown
 from tracestore.settings.tree import Settings
-
-MASK = "********"
-_SECRET = re.compile(r"(^|_)(secret|password|token|credentials|secret_key|access_key)(_|$)")
 
 
 def render_settings(loaded: LoadedSettings, mode: str = "") -> str:
@@ -29,10 +26,15 @@ def render_settings(loaded: LoadedSettings, mode: str = "") -> str:
     origins = {} if mode == "defaults" else loaded.origins
     if not values:
         return "{}\n"
+    return render_values(values, origins)
+
+
+def render_values(values: Mapping[str, object], origins: Mapping[str, str] | None = None) -> str:
+    """Render values by path as YAML, one a line, each with its origin if there are origins."""
     return "".join(f"{line}\n" for line in _lines(values, origins))
 
 
-def _lines(values: Mapping[str, object], origins: Mapping[str, str]) -> list[str]:
+def _lines(values: Mapping[str, object], origins: Mapping[str, str] | None) -> list[str]:
     lines: list[str] = []
     open_sections: list[str] = []
     for path, value in values.items():
@@ -43,16 +45,21 @@ def _lines(values: Mapping[str, object], origins: Mapping[str, str]) -> list[str
         lines += [f"{'  ' * d}{sections[d]}:" for d in range(common, len(sections))]
         open_sections = sections
         line = f"{'  ' * len(sections)}{name}: {render_value(name, value)}"
-        origin = origins.get(path, DEFAULT_ORIGIN)
-        lines.append(f"{line}  # {_printable(origin)}")
+        if origins is not None:
+            line += f"  # {_printable(origins.get(path, DEFAULT_ORIGIN))}"
+        lines.append(line)
     return lines
 
 
 def render_value(name: str, value: object) -> str:
-    """Render one value as a YAML scalar."""
-    if value and _SECRET.search(name):
-        value = MASK
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=1 << 30, allow_unicode=True)
+    """Render one value as YAML in one line, secrets masked."""
+    text: str = yaml.safe_dump(
+        shown(value, name),
+        default_flow_style=True,
+        width=1 << 30,
+        allow_unicode=True,
+        sort_keys=False,
+    )
     return text.removesuffix("\n").removesuffix("\n...")
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tracestore.settings.mask import MASK
 from tracestore.settings.relabel import rule_as_mapping
 from tracestore.settings.remote_auth import TlsSettings
 from tracestore.settings.remote_write import RemoteWriteSettings, without_secrets
-from tracestore.settings.render import MASK
 
 _TLS_SHOWN: Final = (
     "ca_file",

@@ -14,7 +14,8 @@ from itertools import chain
 from typing import TypeAlias
 
 from tracestore.settings import override_keys, s3_keys, tempo_keys
-from tracestore.settings.leaves import Parser, leaves
+from tracestore.settings.kinds import Parser
+from tracestore.settings.leaves import leaves
 
 
 @dataclass(frozen=True, slots=True)

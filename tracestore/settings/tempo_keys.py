@@ -148,6 +148,16 @@ MEANT: Final[dict[str, Meaning]] = {
     "overrides.defaults.read.max_condition_groups_per_tag_query": (
         "query.max_condition_groups_per_tag_query"
     ),
+    **{
+        f"metrics_generator.{key}": (f"metrics_generator.{key}_s", _DURATION)
+        for key in (
+            "registry.collection_interval",
+            "registry.stale_duration",
+            "processor.service_graphs.wait",
+            "storage.remote_write_flush_deadline",
+            "metrics_ingestion_time_range_slack",
+        )
+    },
     "storage.trace.wal.ingestion_time_range_slack": (
         "distributor.ingestion_time_range_slack_s",
         _DURATION,
@@ -338,13 +348,18 @@ IGNORED: Final[dict[str, str]] = {
         {backend_scheduler.provider.compaction,backend_worker}.compaction.compacted_block_retention
         backend_worker.{backoff,finish_on_shutdown_timeout,min_job_duration}
     """,
-    "metrics from spans are not supported yet": """
-        metrics_generator.{processor,registry,codec,query_timeout,limiter_type}
-        metrics_generator.storage.{path,wal,remote_write,remote_write_flush_deadline}
-        metrics_generator.storage.remote_write_add_org_id_header
-        metrics_generator.{traces_storage,traces_query_storage,instance_id,ingest_concurrency}
-        metrics_generator.{metrics_ingestion_time_range_slack,assigned_partitions}
-        metrics_generator.{disable_local_blocks,disable_grpc,consumer_group}
+    "stored spans are queried as they are": """
+        metrics_generator.{traces_storage,traces_query_storage,query_timeout,disable_local_blocks}
+        metrics_generator.processor.local_blocks
+    """,
+    "spans come by gRPC, from the ingester of the process or from distributors": """
+        metrics_generator.{codec,ingest_concurrency,assigned_partitions,disable_grpc}
+        metrics_generator.{consumer_group,instance_id}
+    """,
+    "the queue of remote write has settings of its own": "metrics_generator.storage.wal",
+    "edges are matched by the process itself": "metrics_generator.processor.service_graphs.workers",
+    "see generate_native_histograms of the tenant": """
+        metrics_generator.processor.{service_graphs,span_metrics}.histogram_override
     """,
 }
 """Reason -> keys that are accepted with a warning."""

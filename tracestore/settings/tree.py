@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from tracestore.settings.compactor_tree import CompactorSettings
 from tracestore.settings.frontend_tree import FrontendSettings
+from tracestore.settings.generator_tree import GeneratorSettings
 from tracestore.settings.index_tree import CommitSettings
 from tracestore.settings.limits import OverridesSettings
 from tracestore.settings.members_tree import LiveReadSettings, MembersSettings, PushSettings
@@ -402,6 +403,7 @@ class Settings:
     storage: StorageSettings = field(default_factory=StorageSettings)
     query: QuerySettings = field(default_factory=QuerySettings)
     compactor: CompactorSettings = field(default_factory=CompactorSettings)
+    metrics_generator: GeneratorSettings = field(default_factory=GeneratorSettings)
     overrides: OverridesSettings = field(default_factory=OverridesSettings)
     members: MembersSettings = field(default_factory=MembersSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)

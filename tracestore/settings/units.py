@@ -125,6 +125,17 @@ def parse_unit_duration(text: str) -> float:
     return sign * seconds
 
 
+def render_duration(seconds: float) -> str:
+    """Write a duration as Go does, to the millisecond: ``45s``, ``15m0s``, ``1h0m0s``."""
+    whole = round(seconds * 1000)
+    minutes, rest = divmod(whole, 60_000)
+    hours, minute = divmod(minutes, 60)
+    second = f"{rest / 1000:g}s"
+    if hours:
+        return f"{hours}h{minute}m{second}"
+    return f"{minute}m{second}" if minute else second
+
+
 def parse_duration(text: str) -> float:
     """Parse a duration; a bare number is seconds.
 

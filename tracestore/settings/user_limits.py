@@ -1,7 +1,7 @@
 """What a tenant may set for itself by ``/api/overrides``: the shape, checked, and its merges.
 
-Only keys that are present say something; an empty list is a value. Nothing here has an effect yet:
-all of it is about metrics from spans, forwarding and costs.
+Only keys that are present say something; an empty list is a value. What is of metrics from spans
+holds over the file of the operator; what is of forwarding and costs has no effect.
 
 Source: wire contract, section 18.4; RFC 7386 (JSON merge patch).
 """
@@ -9,7 +9,8 @@ Source: wire contract, section 18.4; RFC 7386 (JSON merge patch).
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -23,12 +24,16 @@ from pydantic import (
 )
 from typing_extensions import TypedDict  # pydantic wants it so before Python 3.12
 
-from tracestore.errors import InvalidRequestError
+from tracestore.errors import InvalidRequestError, SettingsError
 from tracestore.settings import units
+from tracestore.settings.override_keys import DEFAULTS
+from tracestore.settings.overrides import TenantBlock, read_user_block
+from tracestore.settings.render_overrides import nested
 
 Json = dict[str, Any]
 
 DEPTH_MAX = 32
+_SOURCE = "overrides"
 _MINUTE_S = 60
 _STRICT = ConfigDict(extra="forbid")
 
@@ -52,6 +57,9 @@ _Duration = Annotated[StrictStr, _between(0, 100 * 365 * 86400, "duration")]
 _Number = StrictFloat | StrictInt
 _Processor = Literal[
     "service-graphs",
+    "service-graphs-request",
+    "service-graphs-latency",
+    "service-graphs-connection-info",
     "span-metrics",
     "span-metrics-count",
     "span-metrics-latency",
@@ -157,7 +165,7 @@ def _depth(value: object, level: int = 0) -> int:
 
 
 def check_limits(limits: Json) -> Json:
-    """Check the shape. Returns the limits without what is null.
+    """Check shape and values. Returns the limits without what is null.
 
     Raises: InvalidRequestError naming the field.
     """
@@ -170,7 +178,33 @@ def check_limits(limits: Json) -> Json:
         if first["type"] == "extra_forbidden":
             raise InvalidRequestError(f'json: unknown field "{where}"') from error
         raise InvalidRequestError(f"{where}: {first['msg']}") from error
+    parse_block(present)
     return present
+
+
+def parse_block(limits: Json) -> TenantBlock:
+    """Make of limits what they set. Raises: InvalidRequestError naming the field."""
+    try:
+        return read_user_block(limits, source=_SOURCE)
+    except SettingsError as error:
+        message = str(error).removeprefix(f"{_SOURCE}: ").replace(f"{DEFAULTS}.", "")
+        raise InvalidRequestError(message) from error
+
+
+def render_block(values: Mapping[str, object]) -> Json:
+    """Write what is of metrics from spans among limits as the API has it, secrets masked.
+
+    Args:
+        values: by path below ``overrides.defaults``.
+    """
+    written = {
+        path.removesuffix("_s"): units.render_duration(cast("float", value))
+        if path.endswith("_s")
+        else value
+        for path, value in values.items()
+        if path.startswith("metrics_generator.") and value is not None
+    }
+    return nested(written)
 
 
 def merge_patch(target: object, patch: object) -> Any:

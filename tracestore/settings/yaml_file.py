@@ -15,23 +15,21 @@ from tracestore.errors import SettingsError
 from tracestore.settings.assignments import (
     Assignment,
     Layer,
-    printable,
     says_nothing,
     unknown_key,
 )
 from tracestore.settings.schema import Ignored, Refused, Section, Target, find
+from tracestore.settings.structures import Structure
 from tracestore.settings.tempo_keys import (
     COLLECTOR_RECEIVERS,
     OWN_RECEIVER_KEYS,
     RECEIVER_NAMES,
 )
 from tracestore.settings.units import parse_lines, parse_list
+from tracestore.settings.yaml_nodes import DEPTH_MAX, NULL_TAG, NodeError, Nodes, kind_of
 from tracestore.settings.yaml_rules import RuleFormError, rule_lines
 
-_NULL_TAG = "tag:yaml.org,2002:null"
-_MERGE_TAG = "tag:yaml.org,2002:merge"
 _RECEIVERS = ("distributor", "receivers")
-_DEPTH_MAX = 32
 
 Path = tuple[str, ...]
 
@@ -61,7 +59,7 @@ def open_yaml(text: str, *, source: str) -> Iterator[tuple[yaml.SafeLoader, yaml
     try:
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
-        yield loader, None if root is None or root.tag == _NULL_TAG else root
+        yield loader, None if root is None or root.tag == NULL_TAG else root
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = source if mark is None else f"{source}:{mark.line + 1}"
@@ -84,11 +82,9 @@ class FileWalk:
     """The walk over the keys of a file, each resolved against the schema and given to a layer."""
 
     def __init__(self, loader: yaml.SafeLoader, source: str, layer: Layer) -> None:
-        self._loader = loader
+        self.nodes = Nodes(loader, source)
         self.source = source
         self.layer = layer
-        self._flat: set[int] = set()
-        """Mappings whose merges are resolved; an alias leads to the same one again."""
 
     def pairs_of(
         self, node: yaml.Node, expected: str
@@ -96,7 +92,7 @@ class FileWalk:
         """Go through a mapping; null is an empty one. Raises: SettingsError for anything else."""
         if isinstance(node, yaml.MappingNode):
             yield from self._pairs(node)
-        elif node.tag != _NULL_TAG:
+        elif node.tag != NULL_TAG:
             raise SettingsError(f"{self.origin(node)}: expected {expected}")
 
     def read_key(self, path: Path, key: yaml.Node, value: yaml.Node) -> None:
@@ -109,20 +105,22 @@ class FileWalk:
         if isinstance(value, yaml.MappingNode) and isinstance(known, Section):
             self._mapping(value, path)
         elif isinstance(value, yaml.ScalarNode):
-            text = None if value.tag == _NULL_TAG else value.value
+            text = None if value.tag == NULL_TAG else value.value
             self.layer.give(path, text, origin)
         elif isinstance(known, Target) and known.parse is parse_lines:
             self.layer.give(path, self._lines(value, name), origin)
+        elif isinstance(known, Target) and isinstance(known.parse, Structure):
+            self.layer.give_value(path, self._structure(known.parse, value, name), origin)
         elif isinstance(known, Target) and _is_list(known, value):
             self.layer.give(path, self._joined(value, name), origin)
         elif isinstance(known, Target):
-            raise SettingsError(f"{origin}: {name}: expected a value, got {_kind(value)}")
+            raise SettingsError(f"{origin}: {name}: expected a value, got {kind_of(value)}")
         elif isinstance(known, Section):
-            raise SettingsError(f"{origin}: {name}: expected keys and values, got {_kind(value)}")
+            raise SettingsError(f"{origin}: {name}: expected keys and values, got {kind_of(value)}")
         elif isinstance(known, Ignored):
             self.layer.give(path, None, origin)
         elif isinstance(known, Refused) and _says_something(value):
-            self.layer.give(path, _kind(value), origin)
+            self.layer.give(path, kind_of(value), origin)
 
     def _joined(self, node: yaml.Node, name: str) -> str:
         """Write a list of texts as a flag has it. Raises: SettingsError."""
@@ -131,6 +129,13 @@ class FileWalk:
                 raise SettingsError(f"{self.origin(item)}: {name}: expected texts without commas")
         return ",".join(item.value for item in node.value)
 
+    def _structure(self, structure: Structure, node: yaml.Node, name: str) -> object:
+        """Read what is more than a text. Raises: SettingsError."""
+        try:
+            return structure.read(node, self.nodes)
+        except NodeError as error:
+            raise SettingsError(f"{self.origin(error.node)}: {name}: {error}") from error
+
     def _lines(self, node: yaml.Node, name: str) -> str:
         """Write retention rules a line each. Raises: SettingsError."""
         try:
@@ -138,39 +143,28 @@ class FileWalk:
         except RuleFormError as error:
             raise SettingsError(f"{self.origin(error.node)}: {name}: {error}") from error
 
-    def construct(self, node: yaml.Node) -> object:
-        """Make the plain value of a node."""
-        return self._loader.construct_object(node, deep=True)
+    def plain(self, node: yaml.Node) -> object:
+        """Make the plain value of a node. Raises: SettingsError."""
+        try:
+            return self.nodes.plain(node)
+        except NodeError as error:
+            raise SettingsError(f"{self.origin(error.node)}: {error}") from error
 
     def origin(self, node: yaml.Node) -> str:
         """Say where a node stands."""
-        return f"{self.source}:{node.start_mark.line + 1}"
-
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> None:
-        if len(path) > _DEPTH_MAX:
-            raise SettingsError(f"{self.origin(node)}: nested deeper than {_DEPTH_MAX} keys")
-        for key, value in self._pairs(node):
-            self.read_key((*path, key.value), key, value)
+        return self.nodes.origin(node)
 
     def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
-        if id(node) not in self._flat:
-            self._refuse_doubles(node)
-            self._loader.flatten_mapping(node)
-            self._flat.add(id(node))
-        # After the merge a key of the mapping itself stands behind the merged one of its name.
-        yield from {key.value: (key, value) for key, value in node.value}.values()
+        try:
+            yield from self.nodes.pairs(node)
+        except NodeError as error:
+            raise SettingsError(f"{self.origin(error.node)}: {error}") from error
 
-    def _refuse_doubles(self, node: yaml.MappingNode) -> None:
-        seen: dict[str, yaml.Node] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise SettingsError(f"{self.origin(key)}: a key must be a text")
-            if key.tag != _MERGE_TAG and key.value in seen:
-                raise SettingsError(
-                    f"{self.origin(key)}: {printable(key.value)} is given twice, "
-                    f"first in line {seen[key.value].start_mark.line + 1}"
-                )
-            seen[key.value] = key
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> None:
+        if len(path) > DEPTH_MAX:
+            raise SettingsError(f"{self.origin(node)}: nested deeper than {DEPTH_MAX} keys")
+        for key, value in self._pairs(node):
+            self.read_key((*path, key.value), key, value)
 
 
 class _File(FileWalk):
@@ -222,15 +216,11 @@ def _is_list(target: Target, node: yaml.Node) -> bool:
     return isinstance(node, yaml.SequenceNode) and target.parse is parse_list
 
 
-def _kind(node: yaml.Node) -> str:
-    return "a list" if isinstance(node, yaml.SequenceNode) else "keys and values"
-
-
 def _says_something(node: yaml.Node, depth: int = 0) -> bool:
     """Tell whether there is a value below that is not empty or false, as in a dump of defaults."""
     if isinstance(node, yaml.ScalarNode):
         return not says_nothing(node.value)
-    if depth > _DEPTH_MAX:
+    if depth > DEPTH_MAX:
         return True
     if isinstance(node, yaml.MappingNode):
         return any(_says_something(value, depth + 1) for _, value in node.value)

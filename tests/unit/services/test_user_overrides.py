@@ -1,4 +1,5 @@
 import asyncio
+import json
 
 import pytest
 from support.clocks import ManualClock
@@ -11,6 +12,8 @@ from tracestore.storage.objects.memory import MemoryObjectStore
 from tracestore.telemetry import Metrics
 
 A, B = TenantId("a"), TenantId("b")
+SPANS = {"metrics_generator": {"processors": ["span-metrics"]}}
+KEY = "metrics_generator.processors"
 ONE, TWO = {"forwarders": ["1"]}, {"forwarders": ["2"]}
 
 
@@ -52,7 +55,7 @@ def test_what_is_deleted_is_gone_and_may_come_back(store: UserOverridesStore) ->
         store.put(A, TWO, first)
     assert store.all() == {}
     store.put(A, TWO, "0")
-    assert store.all() == {A: TWO}
+    assert store.all() == {A: json.dumps(TWO, separators=(",", ":")).encode()}
 
 
 def test_a_patch_needs_no_version_and_begins_with_nothing(store: UserOverridesStore) -> None:
@@ -64,22 +67,31 @@ def test_a_patch_needs_no_version_and_begins_with_nothing(store: UserOverridesSt
     assert store.get(A) == changed
 
 
-def test_others_changes_are_seen_and_a_bad_object_keeps_what_was(
+def test_others_changes_are_seen_and_a_bad_object_keeps_what_its_tenant_had(
     objects: MemoryObjectStore, store: UserOverridesStore
 ) -> None:
+    def seen() -> dict[str, object]:
+        return {tenant: block.values.get(KEY) for tenant, block in follower.current().items()}
+
     metrics = Metrics(version="0")
     pool = BlockingPool("p", threads=1, waiting_max=1, refusal="full")
     follower = UserOverridesFollower(store, pool, metrics, ManualClock(), interval_s=1)
-    store.put(A, ONE, "0")
+    store.put(A, SPANS, "0")
 
     asyncio.run(follower.start())
-    assert follower.current() == {A: ONE}
-    store.put(B, TWO, "0")
+    first = follower.current()
+    assert seen() == {A: ("span-metrics",)}
     asyncio.run(follower.poll_once())
-    assert follower.current() == {A: ONE, B: TWO}
+    assert follower.current() is first
+    store.put(B, SPANS, "0")
+    asyncio.run(follower.poll_once())
+    assert seen() == {A: ("span-metrics",), B: ("span-metrics",)}
     objects.put("overrides/a/overrides.json", b"no json")
+    store.patch(B, {"metrics_generator": {"processors": []}})
     asyncio.run(follower.poll_once())
 
-    assert follower.current() == {A: ONE, B: TWO}
+    assert seen() == {A: ("span-metrics",), B: ()}
     failed = "tempo_overrides_user_configurable_overrides_reload_failed_total"
+    assert metrics.value(failed) == 1
+    asyncio.run(follower.poll_once())
     assert metrics.value(failed) == 1

@@ -157,12 +157,17 @@ def test_the_minimal_file(tmp_path: Path) -> None:
         ingester=replace(
             Settings().ingester, wal=replace(Settings().ingester.wal, path="/var/tempo/wal")
         ),
+        metrics_generator=loaded.settings.metrics_generator,
+        overrides=loaded.settings.overrides,
     )
-    assert warned(loaded) == [
-        "metrics_generator.storage.path",
-        "metrics_generator.storage.remote_write",
-        "overrides.defaults.metrics_generator.processors",
+    storage = loaded.settings.metrics_generator.storage
+    assert storage.path == "/var/tempo/generator"
+    assert [remote.url for remote in storage.remote_write] == [
+        "http://prometheus:9090/api/v1/write"
     ]
+    limits = loaded.settings.overrides.defaults.metrics_generator
+    assert limits.processors == ("service-graphs", "span-metrics")
+    assert warned(loaded) == []
     assert loaded.origins["storage.path"].endswith("minimal.yaml:8")
 
 
@@ -252,9 +257,8 @@ def test_legacy_overrides_and_expansion() -> None:
     assert flat.endswith(
         "write overrides.defaults.ingestion.rate_limit_bytes, and the others alike"
     )
-    assert [key for key in warned(loaded) if key.startswith("overrides.")] == [
-        "overrides.metrics_generator_processors",
-    ]
+    assert limits.metrics_generator.processors == ("span-metrics",)
+    assert [key for key in warned(loaded) if key.startswith("overrides.")] == []
 
 
 @pytest.mark.parametrize(

@@ -81,12 +81,9 @@ def test_warnings_come_once() -> None:
     text = FILE + "  c: {metrics_generator: {ring_size: 1}, compaction: {block_retention: 1h}}\n"
     warnings = read_tenant_file(text, source="o.yaml").warnings
 
-    assert [warning.partition(" ")[0] for warning in warnings] == [
-        "o.yaml:",
-        "o.yaml:9:",
-    ]
-    assert "metrics_generator of a tenant has no effect" in warnings[0]
-    assert "flat format" in warnings[1]
+    assert [warning.partition(" ")[0] for warning in warnings] == ["o.yaml:9:", "o.yaml:15:"]
+    assert "flat format" in warnings[0]
+    assert "metrics_generator.ring_size has no effect" in warnings[1]
 
 
 def test_rules_of_retention_are_a_mapping_or_a_list() -> None:

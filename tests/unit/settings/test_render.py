@@ -7,7 +7,8 @@ import yaml
 from tracestore.settings.flags import parse_arguments
 from tracestore.settings.leaves import leaf_values
 from tracestore.settings.load import default_settings, load_settings
-from tracestore.settings.render import MASK, render_settings, render_value
+from tracestore.settings.mask import MASK
+from tracestore.settings.render import render_settings, render_value
 from tracestore.settings.tree import Settings
 from tracestore.settings.yaml_file import read_yaml
 

@@ -48,6 +48,19 @@ def test_what_is_documented_is_taken_as_it_is() -> None:
         ({"metrics_generator": {"ingestion_time_range_slack": "13h"}}, "between 0s and 43200s"),
         ({"metrics_generator": {"processors": ["nonsense"]}}, "metrics_generator.processors.0"),
         ({"metrics_generator": 5}, "metrics_generator"),
+        (
+            {"metrics_generator": {"processor": {"span_metrics": {"histogram_buckets": [2, 1]}}}},
+            "metrics_generator.processor.span_metrics.histogram_buckets: expected bounds in asc",
+        ),
+        (
+            {"metrics_generator": {"processor": {"span_metrics": {"filter_policies": [{}]}}}},
+            "filter_policies: [0]: expected include, include_any or exclude",
+        ),
+        (
+            {"metrics_generator": {"processor": {"service_graphs": {"dimensions": ["client"]}}}},
+            "dimensions: the label client is one of every edge already",
+        ),
+        ({"metrics_generator": {"native_histogram_bucket_factor": 0.5}}, "expected more than 1"),
     ],
 )
 def test_what_is_wrong_is_named(limits: dict[str, object], message: str) -> None:

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
+from types import MappingProxyType
 
 from grpc import aio
 
@@ -34,6 +35,7 @@ from tracestore.services.follower import IndexFollower
 from tracestore.services.lifecycle import Service, Supervisor
 from tracestore.services.overrides import OverridesFollower
 from tracestore.services.rpc import WRAPPING_BYTES_MAX, RpcHandler
+from tracestore.services.tenant_generators import TenantGenerators, UserBlocks
 from tracestore.services.tenant_labels import TenantLabels
 from tracestore.services.user_overrides import UserOverridesFollower, UserOverridesStore
 from tracestore.settings.load import LoadedSettings, read_overrides
@@ -52,6 +54,7 @@ Flush = Callable[[TenantId | None], Awaitable[None]]
 
 
 LOCAL_BACKEND = "local"
+_NONE: UserBlocks = MappingProxyType({})
 
 
 class Ground:
@@ -97,6 +100,10 @@ class Ground:
             self.pools.index,
             self.metrics,
             clock,
+        )
+        self._user_overrides = self._make_user_overrides()
+        self.generators = TenantGenerators(
+            settings.metrics_generator, self.overrides.current, self._own_limits
         )
         self.tenancy = Tenancy.of(settings)
         self.routes = Routes(self.metrics, clock, self.tracing)
@@ -166,6 +173,26 @@ class Ground:
             labels=self.labels,
         )
 
+    def _make_user_overrides(self) -> UserOverridesFollower | None:
+        user_api = self.settings.overrides.user_configurable_overrides
+        if not user_api.enabled or not self.has_store:
+            return None
+        return UserOverridesFollower(
+            UserOverridesStore(self.store),
+            self.pools.index,
+            self.metrics,
+            self.clock,
+            interval_s=user_api.poll_interval_s,
+        )
+
+    def _own_limits(self) -> UserBlocks:
+        """Get what tenants have set themselves."""
+        return _NONE if self._user_overrides is None else self._user_overrides.current()
+
+    async def _refresh_own_limits(self) -> None:
+        if self._user_overrides is not None:
+            await self._user_overrides.poll_once()
+
     def _make_grpc(self) -> tuple[aio.Server, Address]:
         settings = self.settings.server
         address = Address(settings.grpc_listen_address, settings.grpc_listen_port)
@@ -193,17 +220,8 @@ class Ground:
         if not self.has_store:
             return services
         services.append(self.follower)
-        user_api = self.settings.overrides.user_configurable_overrides
-        if user_api.enabled:
-            services.append(
-                UserOverridesFollower(
-                    UserOverridesStore(self.store),
-                    self.pools.index,
-                    self.metrics,
-                    self.clock,
-                    interval_s=user_api.poll_interval_s,
-                )
-            )
+        if self._user_overrides is not None:
+            services.append(self._user_overrides)
         return services
 
     def add_routes(
@@ -232,6 +250,8 @@ class Ground:
         OverridesRoutes(
             tenancy=self.tenancy,
             overrides=self.overrides.current,
+            generators=self.generators,
+            refresh=self._refresh_own_limits,
             store=UserOverridesStore(self.store),
             pool=self.pools.index,
             enabled=user_api.enabled,
