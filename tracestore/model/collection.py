@@ -97,5 +97,8 @@ class Collection:
     """Of every series named here, and maybe of others."""
     families: Mapping[int, Family]
     """The family of every series named here."""
+    generation: int = 0
+    """Of the registry: where it is another than that of the collection before, numbers of series
+    begin anew and mean others."""
     exemplars: Exemplars | None = None
     histograms: NativeHistograms | None = None

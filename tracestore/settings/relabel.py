@@ -55,7 +55,7 @@ class RelabelRule:
     def pattern(self) -> re.Pattern[str]:
         """The expression, to be used with ``fullmatch``; ``.`` matches line ends, as Prometheus
         has it."""
-        return re.compile(self.regex, re.DOTALL)
+        return re.compile(self.regex, re.DOTALL | re.ASCII)
 
 
 def parse_relabel_rule(config: object, where: str) -> RelabelRule:

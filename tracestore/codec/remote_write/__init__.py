@@ -1,0 +1,1 @@
+"""Prometheus remote write: collections to bytes, without I/O."""
