@@ -2,6 +2,7 @@
 
 from tracestore.kernel.arrange import Arrangement, arrange, compact_codes
 from tracestore.kernel.builder import SpanBuilder, build_tables
+from tracestore.kernel.calls import pair_calls
 from tracestore.kernel.check import RequestCheck, check
 from tracestore.kernel.encode import encode
 from tracestore.kernel.frozen import FrozenSpans
@@ -66,6 +67,7 @@ __all__ = [
     "mask_siblings",
     "number_by_first",
     "or_zero",
+    "pair_calls",
     "parent_rows",
     "power_buckets",
     "rank",

@@ -287,6 +287,19 @@ def mask_siblings(mask: BoolArray, counts: Counts, left: Counts, parent: Counts)
 def parent_rows(counts: Counts, left: Counts, parent: Counts) -> npt.NDArray[np.int32]:
     """Find the row of each span's parent: (N,), -1 where there is none."""
 
+def pair_calls(
+    counts: Counts,
+    ids: npt.NDArray[np.uint64],
+    parents: npt.NDArray[np.uint64],
+    sides: npt.NDArray[np.uint8],
+) -> npt.NDArray[np.int32]:
+    """Find the row of the client span above each server span: (N,), -1 where there is none.
+
+    Args:
+        ids, parents: (N,) span IDs as they lie in memory; parent 0: a root.
+        sides: (N,) 0: takes no part; 1, 2: a client span, of one ID the lower; 3: a server span.
+    """
+
 def sum_runs(
     values: Values, mask: BoolArray | None, group: npt.NDArray[np.int32], groups: int
 ) -> Values:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Final
 
 CALLS: Final = "traces_spanmetrics_calls_total"
@@ -71,6 +72,29 @@ def dimension_label(attribute: str) -> str:
     """Write the key of a dimension of span metrics as a label that is none of ours."""
     label = label_name(attribute)
     return f"__{label}" if label in RESERVED_LABELS else label
+
+
+def value_text(value: object) -> str:
+    """Write the value of an attribute as a label has it: plain decimals, ``true``, ``[a, b]``."""
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return _float_text(value)
+        case tuple() | list():
+            return f"[{', '.join(map(value_text, value))}]"
+    return str(value)
+
+
+def _float_text(value: float) -> str:
+    if value != value:
+        return "NaN"
+    if value in (float("inf"), float("-inf")):
+        return "+Inf" if value > 0 else "-Inf"
+    text = format(Decimal(repr(value)), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def le_text(bound: float) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,6 @@ from tracestore.query.fragments import (
     split_traces,
 )
 from tracestore.query.masks import BoolArray, Mask, settle
-from tracestore.query.metrics_plan import MetricsPlan
 from tracestore.query.parts import Domain
 from tracestore.query.plan import SearchPlan
 from tracestore.query.scan import ChunkScan, SourceScan
@@ -50,13 +50,33 @@ class Piece:
     """Spans of the chunk that another source counts."""
 
 
+class Searching(Protocol):
+    """A part of a question."""
+
+    @property
+    def search(self) -> SearchPlan:
+        """What marks its spans."""
+
+
+class SourcesPlan(Protocol):
+    """What a question asks of its sources."""
+
+    @property
+    def needs_whole_trace(self) -> bool:
+        """Whether traces in parts must be put together before they are looked at."""
+
+    @property
+    def queries(self) -> Sequence[Searching]:
+        """The parts of it."""
+
+
 class MetricsSources:
     """What is looked at: sources by themselves, and traces put together."""
 
     def __init__(
         self,
         scans: Sequence[SourceScan],
-        plan: MetricsPlan,
+        plan: SourcesPlan,
         grid: Grid,
         reach_ns: int | None,
         primary: frozenset[str] | None = None,

@@ -11,8 +11,10 @@ from tracestore.model.tags import TagNames, TagValues
 from tracestore.query.jobs.metrics import ComputeMetrics
 from tracestore.query.jobs.operation import Operation
 from tracestore.query.jobs.search import SearchTraces
+from tracestore.query.jobs.span_series import CountSeries
 from tracestore.query.jobs.tags import ListNames, ListValues
 from tracestore.query.jobs.trace import FilteredTrace, GetTrace
+from tracestore.query.span_series import SeriesCells
 
 R = TypeVar("R")
 
@@ -20,6 +22,7 @@ _ANSWERS: dict[type[Any], Any] = {
     GetTrace: FilteredTrace | None,
     SearchTraces: SearchResult,
     ComputeMetrics: MetricsResult,
+    CountSeries: SeriesCells,
     ListNames: TagNames,
     ListValues: TagValues,
 }

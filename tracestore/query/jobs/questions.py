@@ -5,11 +5,12 @@ from __future__ import annotations
 from tracestore.errors import CorruptionError
 from tracestore.query.jobs.metrics import ComputeMetrics
 from tracestore.query.jobs.search import SearchTraces
+from tracestore.query.jobs.span_series import CountSeries
 from tracestore.query.jobs.tags import ListNames, ListValues
 from tracestore.query.jobs.trace import GetTrace
 from tracestore.query.jobs.wire import open_envelope, read_value
 
-AnyOperation = GetTrace | SearchTraces | ComputeMetrics | ListNames | ListValues
+AnyOperation = GetTrace | SearchTraces | ComputeMetrics | CountSeries | ListNames | ListValues
 
 
 def operation_from_wire(data: bytes) -> AnyOperation:
@@ -22,6 +23,8 @@ def operation_from_wire(data: bytes) -> AnyOperation:
             return read_value(name, value, SearchTraces)
         case ComputeMetrics.NAME:
             return read_value(name, value, ComputeMetrics)
+        case CountSeries.NAME:
+            return read_value(name, value, CountSeries)
         case ListNames.NAME:
             return read_value(name, value, ListNames)
         case ListValues.NAME:
