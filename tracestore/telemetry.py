@@ -10,32 +10,14 @@ Source: HTTP API reference, "self-metrics"; Prometheus text format 0.0.4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from tracestore.instruments import Instruments
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.exposition import generate_latest
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 REQUEST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2.5, 5, 10, 25, 50, 100)
 SYNC_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """What the documentation says of one family of series."""
-
-    name: str
-    """As exposed: with ``_total`` where it has it, without ``_bucket`` and kin."""
-    type: str
-    labels: tuple[str, ...]
-    help: str
-
-
-class Metrics:
+class Metrics(Instruments):
     """The series of one process, and their text form.
 
     The attributes are instruments of prometheus_client, safe to use from any thread.
@@ -43,9 +25,7 @@ class Metrics:
     """
 
     def __init__(self, *, version: str) -> None:
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._declared: list[Series] = []
-        self._typed_counter: set[str] = set()
+        super().__init__()
         self._declare_requests(version)
         self._declare_ingest()
         self._declare_overrides()
@@ -56,27 +36,7 @@ class Metrics:
         self._declare_storage()
         self._declare_compaction()
         self._declare_cluster()
-        ProcessCollector(registry=self._registry)
-
-    def declared(self) -> Sequence[Series]:
-        """Get every family in the order of declaration, but for ``process_*``."""
-        return tuple(self._declared)
-
-    def render(self) -> bytes:
-        """Render all series in the Prometheus text format, ``CONTENT_TYPE``."""
-        text = generate_latest(_WithoutCreated(self._registry))
-        for name in self._typed_counter:
-            # A counter of prometheus_client always has the suffix _total and cannot be read from
-            # elsewhere by a callback. These are kept as gauges, and are counters to the reader.
-            text = text.replace(
-                f"# TYPE {name} gauge\n".encode(), f"# TYPE {name} counter\n".encode()
-            )
-        return text
-
-    def value(self, sample: str, **labels: str) -> float:
-        """Get the value of one sample, 0 if it was never touched; for status pages and tests."""
-        found = self._registry.get_sample_value(sample, labels)
-        return 0.0 if found is None else found
+        self._of_process()
 
     def _declare_requests(self, version: str) -> None:
         self.request_seconds = self._histogram(
@@ -436,55 +396,3 @@ class Metrics:
             "tracestore_ingester_push_inflight_bytes",
             "Bytes of distributors elsewhere that wait for the log here.",
         )
-
-    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
-        assert name.endswith("_total"), name
-        self._declared.append(Series(name=name, type="counter", labels=labels, help=text))
-        return Counter(name.removesuffix("_total"), text, labels, registry=self._registry)
-
-    def _counter_as_gauge(self, name: str, text: str, labels: tuple[str, ...]) -> Gauge:
-        """Declare a counter without ``_total``, or one set by a callback. It must only grow."""
-        self._declared.append(Series(name=name, type="counter", labels=labels, help=text))
-        self._typed_counter.add(name)
-        return Gauge(name, text, labels, registry=self._registry)
-
-    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
-        self._declared.append(Series(name=name, type="gauge", labels=labels, help=text))
-        return Gauge(name, text, labels, registry=self._registry)
-
-    def _histogram(
-        self, name: str, text: str, labels: tuple[str, ...], buckets: Sequence[float]
-    ) -> Histogram:
-        self._declared.append(Series(name=name, type="histogram", labels=labels, help=text))
-        return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
-
-
-class _WithoutCreated(Collector):
-    """The registry without the ``_created`` samples, which nobody reads and which double it."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterator[Metric]:
-        for family in self._registry.collect():
-            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
-            yield family
-
-
-def render_metrics_docs(series: Sequence[Series]) -> str:
-    """Render ``docs/metrics.md``."""
-    lines = [
-        "# Metrics",
-        "",
-        "`GET /metrics` exposes these in the Prometheus text format, and `process_*` besides.",
-        "A name that begins with `tempo` means what it means in Tempo. Histograms have `_bucket`,",
-        "`_sum` and `_count`.",
-        "Generated by `python -m tracestore.cli.docs`.",
-        "",
-        "| series | type | labels | meaning |",
-        "| --- | --- | --- | --- |",
-    ]
-    for one in series:
-        labels = ", ".join(f"`{label}`" for label in one.labels)
-        lines.append(f"| `{one.name}` | {one.type} | {labels} | {one.help} |")
-    return "\n".join(lines) + "\n"

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tracestore.instruments import render_metrics_docs
 from tracestore.logs import configure_logging
-from tracestore.telemetry import Metrics, render_metrics_docs
+from tracestore.telemetry import Metrics
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 

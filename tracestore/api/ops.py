@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from tracestore.api.app import READ, Answer, Routes, text
+from tracestore.instruments import CONTENT_TYPE
 from tracestore.model.ids import TenantId, parse_tenant_id
 from tracestore.services.lifecycle import State, Supervisor
-from tracestore.telemetry import CONTENT_TYPE, Metrics
+from tracestore.telemetry import Metrics
 from tracestore.version import package_version
 
 TEMPO_VERSION = "3.0.0"

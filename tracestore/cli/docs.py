@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tracestore.instruments import render_metrics_docs
 from tracestore.settings.docs import render_configuration_docs
-from tracestore.telemetry import Metrics, render_metrics_docs
+from tracestore.telemetry import Metrics
 
 
 def write_docs(directory: Path) -> None:
