@@ -1,9 +1,19 @@
 """The compiled kernel: what touches every byte of every span. Interface: ``__init__.pyi``."""
 
 from tracestore.kernel.arrange import Arrangement, arrange, compact_codes
+from tracestore.kernel.arrivals import (
+    SPAN_DTYPE,
+    arrived_keys,
+    arrived_resources,
+    arrived_spans,
+    arrived_texts,
+    arrived_value_texts,
+    arrived_values,
+)
 from tracestore.kernel.builder import SpanBuilder, build_tables
 from tracestore.kernel.calls import pair_calls
 from tracestore.kernel.check import RequestCheck, check
+from tracestore.kernel.edges import EDGE_DTYPE, SIDE_DTYPE, EdgeStore
 from tracestore.kernel.encode import encode
 from tracestore.kernel.frozen import FrozenSpans
 from tracestore.kernel.hashing import hash64
@@ -36,18 +46,30 @@ from tracestore.kernel.tally import (
     tally_extremes,
     tally_sums,
 )
+from tracestore.kernel.text_table import TextTable
 
 __all__ = [
+    "EDGE_DTYPE",
     "SCOPES",
+    "SIDE_DTYPE",
+    "SPAN_DTYPE",
     "TRUNCATED",
     "Admission",
     "Arrangement",
+    "EdgeStore",
     "FrozenSpans",
     "LimitedRequest",
     "LiveTraces",
     "RequestCheck",
     "SpanBuilder",
+    "TextTable",
     "arrange",
+    "arrived_keys",
+    "arrived_resources",
+    "arrived_spans",
+    "arrived_texts",
+    "arrived_value_texts",
+    "arrived_values",
     "build_tables",
     "cell_keys",
     "check",

@@ -414,3 +414,119 @@ def cell_keys(
         index: and (N,) the row of that table for each span.
         buckets: (M,) below ``width``.
     """
+
+# --- spans as they come: for who counts them -----------------------------------------------------
+
+SPAN_DTYPE: np.dtype[np.void]
+"""span_id, parent_id (big-endian values), start_ns, duration, trace, resource, name, kind,
+status_code, status_message, trace_state (numbers of texts), wire_size (bytes), has_parent."""
+
+def arrived_spans(
+    builder: SpanBuilder, start: int, stop: int
+) -> tuple[npt.NDArray[np.void], npt.NDArray[np.uint64]]:
+    """Copy rows in the order in which they came, repeated spans included.
+
+    Returns: (n,) of ``SPAN_DTYPE``; (n, 2) the bytes of each trace ID.
+    Raises: IndexError for rows that have not come. Cost: about 10 ns a span.
+    """
+
+def arrived_resources(builder: SpanBuilder) -> int:
+    """Count the distinct resources so far."""
+
+def arrived_texts(builder: SpanBuilder, column: str, start: int) -> pa.StringArray:
+    """Copy the texts of ``name``, ``status_message`` or ``trace_state`` from number ``start`` on.
+
+    The text 0 is empty.
+    """
+
+def arrived_keys(builder: SpanBuilder, table: Table, start: int) -> pa.StringArray:
+    """Copy the keys of attributes of ``SPANS`` or ``RESOURCES``, from number ``start`` on."""
+
+def arrived_values(
+    builder: SpanBuilder, table: Table, key: str, start: int, stop: int
+) -> list[tuple[AttributeType, int, Any, Any]]:
+    """Get the first value that rows have of a key, in parts of one type each.
+
+    Returns: parts of type, column, rows and values. Rows are int32, ascending; values are numbers
+        of texts (``arrived_value_texts``) for STRING and ANY, numpy arrays for numbers and bools,
+        None for BYTES, an Arrow array for lists. With column -1, a single row and its value: a
+        str, number or bool, JSON of an AnyValue for ANY and lists.
+    """
+
+def arrived_value_texts(
+    builder: SpanBuilder, table: Table, column: int, start: int
+) -> pa.StringArray:
+    """Copy the texts of a column of STRING or ANY, from number ``start`` on."""
+
+class TextTable:
+    """Numbers of distinct byte strings or rows, in the order in which they first came.
+
+    Its hash is keyed. Methods run under the GIL. Cost: about 40 ns a string.
+    """
+
+    def __init__(self) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def memory_bytes(self) -> int: ...
+    def intern(
+        self, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32], most: int = ...
+    ) -> npt.NDArray[np.int32]:
+        """Number strings, which lie between neighbours of ``offsets``, (n + 1,).
+
+        Returns: (n,); -1 for a new one if there are ``most`` already.
+        """
+    def intern_rows(self, rows: npt.NDArray[np.int32], most: int = ...) -> npt.NDArray[np.int32]:
+        """Number the rows of a matrix likewise."""
+    def rows(self, width: int, start: int = 0) -> npt.NDArray[np.int32]:
+        """Get the rows from number ``start`` on, (n, width)."""
+    def text(self, number: int) -> bytes:
+        """Get a string. Raises: IndexError."""
+    def array(self, start: int = 0) -> pa.StringArray:
+        """Copy the strings from number ``start`` on; they must be UTF-8."""
+
+SIDE_DTYPE: np.dtype[np.void]
+"""A span as one side of a request: trace_high, trace_low, span (the client's span ID), is_root (a
+server without parent: ``span`` is its own), seconds, multiplier, time_ns (end of a client, start of
+a server), service, peer (-1: none), database (0: none), is_client, kind, failed, dropped."""
+EDGE_DTYPE: np.dtype[np.void]
+"""A request: trace_high, trace_low, is_root, client_seconds, server_seconds, multiplier,
+client_end, server_start, client, server (0: not known), peer, connection, failed, sides (1: client,
+2: server, 3: both), last_side, kind (of the span that came first)."""
+
+class EdgeStore:
+    """Pairs the two sides of requests between services. Cost: about 100 ns a span."""
+
+    def __init__(self, width: int) -> None:
+        """Args: width: labels of each side."""
+    def __len__(self) -> int:
+        """Count the requests that wait for a side."""
+    def add(
+        self,
+        sides: npt.NDArray[np.void],
+        labels: npt.NDArray[np.int32],
+        now: int,
+        most: int,
+        messaging: int,
+        database: int,
+    ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int32], int, int]:
+        """Take spans in the order in which they came; what comes later overwrites.
+
+        A request is whole when both services are known; a side that a filter has dropped takes the
+        other with it.
+
+        Args:
+            sides: (n,) of ``SIDE_DTYPE``.
+            labels: (n, width) numbers of texts, -1: absent.
+            now: when they came, for ``expire``.
+            most: requests that may wait; spans of further ones are refused.
+            messaging, database: what ``connection`` says of such requests, else 0.
+
+        Returns: (m,) of ``EDGE_DTYPE`` those that are whole; (m, 2 * width) labels of client and
+            server, -1: absent; spans refused; spans left out with what a filter dropped.
+        """
+    def expire(self, before: int) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int32]]:
+        """Take out the requests that began to wait before a time, whether whole or not."""
+    def renumber(self, numbers: npt.NDArray[np.int32]) -> None:
+        """Put new numbers of texts for the old ones, (old,)."""
+    def texts(self) -> npt.NDArray[np.int32]:
+        """Get all numbers of texts that are held, repeated ones and -1 included."""

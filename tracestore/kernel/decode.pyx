@@ -8,7 +8,7 @@ Source: opentelemetry-proto 1.10, trace.proto; https://protobuf.dev/programming-
 
 from tracestore.errors import MalformedError
 
-from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, UINT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy, memset
 
@@ -267,6 +267,7 @@ cdef int decode_span(Head* head, int32_t resource, int32_t scope, Wire p, Wire e
     cdef SpanTexts texts
     cdef Field field
     memset(&span, 0, sizeof(SpanRow))
+    span.wire_size = <uint32_t>min(end - p, UINT32_MAX)
     memset(&texts, 0, sizeof(SpanTexts))
     begin_row(a)
     while p < end:

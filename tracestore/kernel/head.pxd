@@ -46,6 +46,7 @@ cdef struct SpanRow:
     uint32_t dropped_events
     uint32_t dropped_links
     int32_t shape  # of attribute_order; -1: fewer than two keys
+    uint32_t wire_size  # bytes of the message
     uint8_t has_parent
     uint8_t has_status
     uint8_t is_child_by_link  # a link says that it is no root

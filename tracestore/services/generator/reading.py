@@ -1,0 +1,300 @@
+"""Spans as they come: what is new in a head, with texts and attributes as numbers of a vocabulary.
+
+A head only grows, so the reader remembers how far it has read and what number the vocabulary has
+for each text of the head. Nothing here is done per span in Python; values that are no texts are
+written as texts together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tracestore.kernel import (
+    SpanBuilder,
+    arrived_keys,
+    arrived_resources,
+    arrived_spans,
+    arrived_texts,
+    arrived_value_texts,
+    arrived_values,
+)
+from tracestore.model.tables import AttributeType, Table
+from tracestore.services.generator.vocabulary import ABSENT, EMPTY, Numbers, Vocabulary
+
+SPANS_PER_BATCH = 65536
+"""A reading of more is cut, so that its arrays stay in the caches."""
+TEXTS = (AttributeType.STRING, AttributeType.ANY)
+LISTS = (
+    AttributeType.STRING_LIST,
+    AttributeType.INT_LIST,
+    AttributeType.FLOAT_LIST,
+    AttributeType.BOOL_LIST,
+)
+
+
+class HeadReader:
+    """How far a head was read, and its texts by number."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.rows = 0
+        """Spans read or skipped."""
+        self.resources = 0
+        """Resources that were there at the last reading."""
+        self._texts: dict[object, Numbers] = {}
+        self._of_resources: dict[str, Numbers] = {}
+
+    def forget(self, vocabulary: Vocabulary) -> None:
+        """Begin with another vocabulary; what was read stays read."""
+        self.vocabulary = vocabulary
+        self._texts.clear()
+        self._of_resources.clear()
+        self.resources = 0
+
+    def read(self, builder: SpanBuilder, stop: int) -> SpanBatch:
+        """Read on, up to a row."""
+        start, self.rows = self.rows, stop
+        return SpanBatch(self, builder, start, stop)
+
+    def translate(self, key: object, texts: Callable[[int], pa.StringArray]) -> Numbers:
+        """Get the numbers of all texts of a dictionary of the head, asking for the new ones."""
+        known = self._texts.get(key)
+        if known is None:
+            known = np.empty(0, np.int32)
+        new = texts(len(known))
+        if len(new):
+            known = self._texts[key] = np.concatenate([known, self.vocabulary.numbers(new)])
+        return known
+
+    def resource_numbers(self, builder: SpanBuilder, key: str, count: int) -> Numbers:
+        """Get the value of an attribute of each resource: (count,), ``ABSENT`` without."""
+        known = self._of_resources.get(key)
+        if known is None:
+            known = np.empty(0, np.int32)
+        if len(known) < count:
+            new = self.numbers_of(builder, Table.RESOURCES, key, len(known), count)
+            known = self._of_resources[key] = np.concatenate([known, new])
+        return known[:count]
+
+    def numbers_of(
+        self, builder: SpanBuilder, table: Table, key: str, start: int, stop: int
+    ) -> Numbers:
+        """Get the first value of a key in rows of a table, as text: (stop - start,)."""
+        found = np.full(stop - start, ABSENT, np.int32)
+        for kind, column, rows, values in arrived_values(builder, table, key, start, stop):
+            if values is None:
+                continue
+            found[np.asarray(rows) - start] = self._numbers(builder, table, kind, column, values)
+        return found
+
+    def _numbers(
+        self, builder: SpanBuilder, table: Table, kind: AttributeType, column: int, values: Any
+    ) -> Numbers | int:
+        if column < 0:
+            return self.vocabulary.number(text_of(kind, values))
+        if kind not in TEXTS:
+            return self.vocabulary.numbers(texts_of(kind, values))
+
+        def new_texts(start: int) -> pa.StringArray:
+            texts = arrived_value_texts(builder, table, column, start)
+            if kind is AttributeType.STRING:
+                return texts
+            return pa.array([json_text(text) for text in texts.to_pylist()], pa.string())
+
+        codes: Numbers = values
+        return self.translate((table, column), new_texts)[codes]
+
+
+class SpanBatch:
+    """Spans that came one after another. What is asked for twice is made once."""
+
+    def __init__(self, reader: HeadReader, builder: SpanBuilder, start: int, stop: int) -> None:
+        self.vocabulary = reader.vocabulary
+        self.rows, self.trace_ids = arrived_spans(builder, start, stop)
+        self._reader = reader
+        self._builder = builder
+        self._start = start
+        self._stop = stop
+        self._resources = arrived_resources(builder)
+        self._made: dict[object, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def _once(self, key: object, make: Callable[[], Any]) -> Any:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def field(self, name: str) -> npt.NDArray[Any]:
+        """Get a field of the rows, (n,), contiguous."""
+        found: npt.NDArray[Any] = self._once(name, lambda: np.ascontiguousarray(self.rows[name]))
+        return found
+
+    @property
+    def end_ns(self) -> npt.NDArray[np.int64]:
+        """(n,) wall clock, unix nanoseconds."""
+        found: npt.NDArray[np.int64] = self._once(
+            "end_ns", lambda: self.field("start_ns").view(np.int64) + self.field("duration")
+        )
+        return found
+
+    @property
+    def seconds(self) -> npt.NDArray[np.float64]:
+        """(n,) durations, a negative one as 0."""
+        found: npt.NDArray[np.float64] = self._once(
+            "seconds", lambda: np.maximum(self.field("duration"), 0) / 1e9
+        )
+        return found
+
+    def text(self, column: str) -> Numbers:
+        """Get ``name``, ``status_message`` or ``trace_state``: (n,)."""
+
+        def make() -> Numbers:
+            def new_texts(start: int) -> pa.StringArray:
+                return arrived_texts(self._builder, column, start)
+
+            return self._reader.translate(column, new_texts)[self.field(column)]
+
+        found: Numbers = self._once(("text", column), make)
+        return found
+
+    @property
+    def services(self) -> Numbers:
+        """(n,) ``service.name``, ``ABSENT`` without."""
+        return self.resource_attribute("service.name")
+
+    def attribute(self, key: str) -> Numbers:
+        """Get an attribute of the resource, else of the span: (n,), ``ABSENT`` without."""
+
+        def make() -> Numbers:
+            own, shared = self.span_attribute(key), self.resource_attribute(key)
+            return np.where(shared == ABSENT, own, shared)
+
+        found: Numbers = self._once(("any", key), make)
+        return found
+
+    def span_attribute(self, key: str) -> Numbers:
+        """Get an attribute of the spans: (n,)."""
+        found: Numbers = self._once(
+            ("span", key),
+            lambda: self._reader.numbers_of(
+                self._builder, Table.SPANS, key, self._start, self._stop
+            ),
+        )
+        return found
+
+    def resource_attribute(self, key: str) -> Numbers:
+        """Get an attribute of the resources of the spans: (n,)."""
+        found: Numbers = self._once(
+            ("resource", key), lambda: self.of_resources(key)[self.field("resource")]
+        )
+        return found
+
+    def of_resources(self, key: str) -> Numbers:
+        """Get an attribute of each resource of the head: (R,)."""
+        return self._reader.resource_numbers(self._builder, key, self._resources)
+
+    def resource_keys(self) -> list[str]:
+        """Name the attributes that resources of the head have."""
+        keys: list[str] = arrived_keys(self._builder, Table.RESOURCES, 0).to_pylist()
+        return keys
+
+    def ratios(self, key: str) -> npt.NDArray[np.float64]:
+        """Get an attribute that is a double, of the span, else of the resource: (n,), else NaN."""
+        own = self._doubles(Table.SPANS, key, self._start, self._stop)
+        shared = self._doubles(Table.RESOURCES, key, 0, self._resources)[self.field("resource")]
+        return np.where(np.isnan(own), shared, own)
+
+    def _doubles(
+        self, table: Table, key: str, start: int, stop: int
+    ) -> npt.NDArray[np.float64]:
+        found = np.full(stop - start, np.nan)
+        for kind, _, rows, values in arrived_values(self._builder, table, key, start, stop):
+            if kind is AttributeType.FLOAT:
+                found[np.asarray(rows) - start] = values
+        return found
+
+
+def texts_of(kind: AttributeType, values: Any) -> pa.StringArray:
+    """Write values that are no texts as texts, as Tempo writes them."""
+    if kind is AttributeType.BOOL:
+        return pc.if_else(pa.array(values), "true", "false")
+    if kind is AttributeType.INT:
+        return pc.cast(pa.array(values), pa.string())
+    if kind is AttributeType.FLOAT:
+        return _float_texts(pa.array(values))
+    assert kind in LISTS, kind
+    items = values.values
+    if kind is not AttributeType.STRING_LIST:
+        scalar = AttributeType(kind.value.removesuffix("[]"))
+        items = texts_of(scalar, items.to_numpy(zero_copy_only=False))
+    joined = pc.binary_join(pa.ListArray.from_arrays(values.offsets, items), "")
+    return pc.binary_join_element_wise("[", joined, "]", "")
+
+
+def _float_texts(values: pa.Array) -> pa.StringArray:
+    texts = pc.cast(values, pa.string())
+    odd = pc.match_substring_regex(texts, r"[eafi]")  # exponents, nan and inf
+    if pc.any(odd).as_py():
+        plain = [
+            float_text(value) if is_odd else text
+            for value, text, is_odd in zip(
+                values.to_pylist(), texts.to_pylist(), odd.to_pylist(), strict=True
+            )
+        ]
+        texts = pa.array(plain, pa.string())
+    return pc.replace_substring_regex(texts, r"\.0$", "")
+
+
+def float_text(value: float) -> str:
+    """Write a number without exponent, with as few digits as read back as it."""
+    if value != value:
+        return "NaN"
+    if value in (float("inf"), float("-inf")):
+        return "+Inf" if value > 0 else "-Inf"
+    text = np.format_float_positional(value, trim="-")
+    return "-0" if text == "-" else text
+
+
+def text_of(kind: AttributeType, value: Any) -> str:
+    """Write one value as text."""
+    if kind is AttributeType.STRING:
+        return str(value)
+    if kind is AttributeType.ANY or kind in LISTS:
+        return json_text(value)
+    (text,) = texts_of(kind, np.array([value])).to_pylist()
+    return str(text)
+
+
+def json_text(text: str) -> str:
+    """Write an AnyValue that is OTLP JSON as Tempo writes it: ``[a b]`` without the blank."""
+    return _any_text(json.loads(text))
+
+
+def _any_text(value: Mapping[str, Any]) -> str:
+    for member, content in value.items():
+        if member == "boolValue":
+            return "true" if content else "false"
+        if member == "doubleValue":
+            return float_text(float(content))
+        if member == "arrayValue":
+            return "[" + "".join(_any_text(item) for item in content["values"]) + "]"
+        if member == "kvlistValue":
+            pairs = (f"{pair['key']}:{_any_text(pair.get('value', {}))}" for pair in content["values"])
+            return "{" + "".join(pairs) + "}"
+        if member in ("stringValue", "intValue"):
+            return str(content)
+    return ""
+
+
+def present_or_empty(numbers: Numbers) -> Numbers:
+    """Put the empty text where an attribute is absent."""
+    return np.where(numbers == ABSENT, np.int32(EMPTY), numbers)
