@@ -10,14 +10,14 @@ Source: HTTP API reference, "self-metrics"; Prometheus text format 0.0.4.
 
 from __future__ import annotations
 
-from tracestore.instruments import Instruments
+from tracestore.generator_series import GeneratorSeries
 
 REQUEST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2.5, 5, 10, 25, 50, 100)
 SYNC_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
-class Metrics(Instruments):
+class Metrics(GeneratorSeries):
     """The series of one process, and their text form.
 
     The attributes are instruments of prometheus_client, safe to use from any thread.
@@ -36,6 +36,7 @@ class Metrics(Instruments):
         self._declare_storage()
         self._declare_compaction()
         self._declare_cluster()
+        self._declare_generator()
         self._of_process()
 
     def _declare_requests(self, version: str) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from tracestore.api.roles.cluster import ClusterPart
 from tracestore.api.roles.compactor import CompactorRole, add_pin_routes
 from tracestore.api.roles.distributor import DistributorRole, make_appender
+from tracestore.api.roles.generator import GeneratorRole
 from tracestore.api.roles.ground import LOCAL_BACKEND, Ground
 from tracestore.api.roles.ingester import IngesterRole
 from tracestore.api.roles.queries import QueryParts, QueryRole
@@ -122,7 +123,9 @@ class Process:
         if Role.INGESTER in roles:
             ground.generators.start()
         self._cluster = cluster = ClusterPart(ground, roles)
-        self._ingester = IngesterRole(ground, cluster) if Role.INGESTER in roles else None
+        self._generator = GeneratorRole(ground) if roles == frozenset(Role) else None
+        taps = None if self._generator is None else self._generator.generator.tap
+        self._ingester = IngesterRole(ground, cluster, taps) if Role.INGESTER in roles else None
         ingester = None if self._ingester is None else self._ingester.ingester
         self._distributor: DistributorRole | None = None
         if Role.DISTRIBUTOR in roles:
@@ -168,7 +171,13 @@ class Process:
     def _services(self) -> list[Service]:
         """Get what runs, in the order of the start; it drains in reverse."""
         services = [*self._ground.services(), *self._cluster.services()]
-        for role in (self._ingester, self._distributor, self._queries, self._compactor):
+        for role in (
+            self._generator,
+            self._ingester,
+            self._distributor,
+            self._queries,
+            self._compactor,
+        ):
             if role is not None:
                 services += role.services()
         return services

@@ -160,6 +160,9 @@ class RegistrySettings:
     """Longer names of labels are cut, in bytes."""
     max_label_value_length: int = 2048
     """Longer values of labels are cut, in bytes."""
+    texts_bytes_max: int = 64 * 1024 * 1024
+    """Memory of the texts that the labels of a tenant have had; beyond it those that no series has
+    any more are forgotten at once, else every five minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

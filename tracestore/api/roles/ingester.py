@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tracestore.api.roles.cluster import ClusterPart
 from tracestore.api.roles.ground import Ground
 from tracestore.api.roles.wal import WalPart
-from tracestore.model.ids import SINGLE_TENANT, WriterId
+from tracestore.model.ids import SINGLE_TENANT, TenantId, WriterId
 from tracestore.services.ingester.flush import Flusher
+from tracestore.services.ingester.head import Tap
 from tracestore.services.ingester.pushes import SERVICE, Pushes
 from tracestore.services.ingester.service import Ingester, IngesterPools
 from tracestore.services.lifecycle import Service
@@ -21,7 +22,13 @@ from tracestore.storage.block.writer import BlockWriter
 class IngesterRole:
     """Makes the ingester, and what takes spans for it from other processes."""
 
-    def __init__(self, ground: Ground, cluster: ClusterPart) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        cluster: ClusterPart,
+        taps: Callable[[TenantId], Tap] | None = None,
+    ) -> None:
+        """Args: taps: make what counts the spans of a tenant's head as they come."""
         self._wal = WalPart(ground, cluster)
         self.ingester = Ingester(
             ground.settings.ingester,
@@ -38,6 +45,7 @@ class IngesterRole:
             ground.clock,
             ground.rng,
             labels=ground.labels,
+            taps=taps,
             always=() if ground.settings.multitenancy_enabled else (SINGLE_TENANT,),
         )
         self._pushes = Pushes(

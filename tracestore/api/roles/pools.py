@@ -26,6 +26,8 @@ class Pools:
     """Merges blocks, one piece of work at a time."""
     adopt: BlockingPool
     """Reads the logs of processes that are gone."""
+    generate: BlockingPool
+    """Writes out metrics of spans."""
     live: BlockingPool
     """Serves queries of other processes; what runs in it waits for no process."""
 
@@ -60,6 +62,7 @@ def make_pools(settings: Settings) -> Pools:
         ),
         compact=BlockingPool("compact", threads=1, waiting_max=WAITING_MAX, refusal=full),
         adopt=BlockingPool("adopt", threads=1, waiting_max=WAITING_MAX, refusal=full),
+        generate=BlockingPool("generate", threads=1, waiting_max=WAITING_MAX, refusal=full),
         live=BlockingPool(
             "live", threads=settings.query.live.read_threads, waiting_max=WAITING_MAX, refusal=full
         ),

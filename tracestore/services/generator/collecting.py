@@ -13,22 +13,22 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from tracestore.model.ids import TenantId
-from tracestore.model.span_metrics import OVERFLOW_LABELS
-from tracestore.services.generator.collection import (
+from tracestore.model.collection import (
     Collection,
     Exemplars,
     Family,
     Labels,
     NativeHistograms,
 )
+from tracestore.model.ids import TenantId
+from tracestore.model.span_metrics import OVERFLOW_LABELS
 from tracestore.services.generator.entities import OVERFLOW
 from tracestore.services.generator.histograms import (
     ZERO_THRESHOLD,
     ClassicHistogram,
     NativeHistogram,
 )
-from tracestore.services.generator.instruments import Counter
+from tracestore.services.generator.instruments import Counter, Number
 from tracestore.services.generator.series import Group, SeriesInstrument
 from tracestore.services.generator.vocabulary import Numbers, Vocabulary
 
@@ -216,15 +216,13 @@ def _take(
         parts.exemplar_ids.append(trace_ids)
 
 
-def _add(
-    parts: _Parts, series: Int64s, values: npt.NDArray[np.float64], time_ms: int
-) -> None:
+def _add(parts: _Parts, series: Int64s, values: npt.NDArray[np.float64], time_ms: int) -> None:
     parts.series.append(series)
     parts.values.append(values)
     parts.times.append(np.full(len(series), time_ms, np.int64))
 
 
-def _joined(arrays: Sequence[npt.NDArray[np.generic]], kind: type) -> npt.NDArray[np.generic]:
+def _joined(arrays: Sequence[npt.NDArray[Number]], kind: type[Number]) -> npt.NDArray[Number]:
     return np.concatenate([np.empty(0, kind), *arrays])
 
 

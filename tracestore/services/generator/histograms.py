@@ -15,9 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tracestore.kernel import TextTable
+from tracestore.model.collection import Family, MetricType
 from tracestore.model.span_metrics import le_texts
-from tracestore.services.generator.collection import Family, MetricType
-from tracestore.services.generator.instruments import Floats, Places, Slot, TraceIds, grown
+from tracestore.services.generator.instruments import (
+    Floats,
+    PerLabelSet,
+    Places,
+    Slot,
+    TraceIds,
+    grown,
+)
 
 ZERO_THRESHOLD: Final = 2.0**-128
 """Observations up to this are in the bucket of zeros, as Prometheus has it by default."""
@@ -35,14 +42,28 @@ class Observations:
     trace_ids: TraceIds
 
 
-class ClassicHistogram:
+class ClassicHistogram(PerLabelSet):
     """Counts of buckets with fixed bounds, and their latest exemplars."""
+
+    _ARRAYS = (
+        "touched",
+        "is_new",
+        "_counts",
+        "_sums",
+        "_exemplar_ids",
+        "_exemplar_seconds",
+        "_has_exemplar",
+    )
 
     def __init__(self, name: str, help_text: str, bounds: Sequence[float]) -> None:
         """Args: bounds: upper bounds, ascending, in seconds, without infinity."""
         self.family = Family(name=name, type=MetricType.HISTOGRAM, help=help_text)
         buckets = (Slot(suffix="_bucket", labels=(("le", le),)) for le in le_texts(bounds))
-        self.slots: Final = (*buckets, Slot(suffix="_sum", starts_at_zero=False), Slot(suffix="_count"))
+        self.slots: Final = (
+            *buckets,
+            Slot(suffix="_sum", starts_at_zero=False),
+            Slot(suffix="_count"),
+        )
         self.touched = np.zeros(0, np.bool_)
         self.is_new = np.zeros(0, np.bool_)
         self._bounds = np.array(bounds, np.float64)
@@ -52,22 +73,6 @@ class ClassicHistogram:
         self._exemplar_ids = np.zeros((0, width, 2), np.uint64)
         self._exemplar_seconds = np.full((0, width), np.nan)
         self._has_exemplar = np.zeros((0, width), np.bool_)
-
-    _ARRAYS = (
-        "touched", "is_new", "_counts", "_sums", "_exemplar_ids", "_exemplar_seconds",
-        "_has_exemplar",
-    )  # fmt: skip
-
-    def resize(self, size: int) -> None:
-        """Make room for label sets."""
-        if size > len(self._sums):
-            for name in self._ARRAYS:
-                setattr(self, name, grown(getattr(self, name), size))
-
-    def keep(self, places: npt.NDArray[np.int64]) -> None:
-        """Go on with some of the label sets, in this order."""
-        for name in self._ARRAYS:
-            setattr(self, name, getattr(self, name)[places])
 
     def observe(self, seen: Observations) -> None:
         """Count observations; of a bucket the last one is its exemplar."""
@@ -85,9 +90,7 @@ class ClassicHistogram:
     def values(self, places: npt.NDArray[np.int64]) -> Floats:
         """Get the values of label sets: (n, slots), buckets cumulative."""
         cumulative = np.cumsum(self._counts[places], axis=1)
-        return np.concatenate(
-            [cumulative, self._sums[places][:, None], cumulative[:, -1:]], axis=1
-        )
+        return np.concatenate([cumulative, self._sums[places][:, None], cumulative[:, -1:]], axis=1)
 
     def take_exemplars(
         self, *, forget: bool
@@ -129,8 +132,20 @@ def bucket_indexes(seconds: Floats, schema: npt.NDArray[np.int32]) -> npt.NDArra
     return np.ceil(np.round(np.log2(seconds) * scale, 9)).astype(np.int64)
 
 
-class NativeHistogram:
+class NativeHistogram(PerLabelSet):
     """Sparse exponential histograms."""
+
+    _ARRAYS = (
+        "touched",
+        "_schema",
+        "_sums",
+        "_zeros",
+        "_born_s",
+        "_is_reset",
+        "_exemplar_ids",
+        "_exemplar_seconds",
+        "_has_exemplar",
+    )
 
     def __init__(
         self, name: str, help_text: str, *, factor: float, buckets_max: int, reset_s: float
@@ -157,17 +172,6 @@ class NativeHistogram:
         self._cells = TextTable()
         self._cell_counts = np.zeros(0)
 
-    _ARRAYS = (
-        "touched", "_schema", "_sums", "_zeros", "_born_s", "_is_reset", "_exemplar_ids",
-        "_exemplar_seconds", "_has_exemplar",
-    )  # fmt: skip
-
-    def resize(self, size: int) -> None:
-        """Make room for label sets."""
-        if size > len(self._sums):
-            for name in self._ARRAYS:
-                setattr(self, name, grown(getattr(self, name), size))
-
     def keep(self, places: npt.NDArray[np.int64]) -> None:
         """Go on with some of the label sets, in this order."""
         new_place = np.full(max(len(self._sums), 1), -1, np.int32)
@@ -175,8 +179,7 @@ class NativeHistogram:
         cells, counts = self._all_cells()
         cells[:, 0] = new_place[cells[:, 0]]
         stays = cells[:, 0] >= 0
-        for name in self._ARRAYS:
-            setattr(self, name, getattr(self, name)[places])
+        super().keep(places)
         self._set_cells(cells[stays], counts[stays])
 
     def observe(self, seen: Observations, now_s: float) -> None:

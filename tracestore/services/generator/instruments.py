@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from tracestore.services.generator.collection import Family, MetricType
+from tracestore.model.collection import Family, MetricType
 
 Places = npt.NDArray[np.int32]
 """(n,) the label set of each observation."""
 Floats = npt.NDArray[np.float64]
+Number = TypeVar("Number", bound=np.generic)
 TraceIds = npt.NDArray[np.uint64]
 """(n, 2) the bytes of each trace ID."""
 
@@ -29,30 +30,38 @@ class Slot:
     """Whether a new series is 0 before its first value."""
 
 
-class Counter:
+class PerLabelSet:
+    """Arrays with a place per label set, named by ``_ARRAYS``."""
+
+    _ARRAYS: ClassVar[tuple[str, ...]]
+
+    def resize(self, size: int) -> None:
+        """Make room for label sets."""
+        for name in self._ARRAYS:
+            array = getattr(self, name)
+            if size > len(array):
+                setattr(self, name, grown(array, size))
+
+    def keep(self, places: npt.NDArray[np.int64]) -> None:
+        """Go on with some of the label sets, in this order."""
+        for name in self._ARRAYS:
+            setattr(self, name, getattr(self, name)[places])
+
+
+class Counter(PerLabelSet):
     """A sum per label set."""
 
+    _ARRAYS = ("touched", "is_new", "_sums")
+    type: ClassVar = MetricType.COUNTER
+    slots: tuple[Slot, ...] = (Slot(suffix=""),)
+
     def __init__(self, name: str, help_text: str) -> None:
-        self.family = Family(name=name, type=MetricType.COUNTER, help=help_text)
-        self.slots: Final = (Slot(suffix=""),)
+        self.family = Family(name=name, type=self.type, help=help_text)
         self.touched = np.zeros(0, np.bool_)
         """(E,) whether the label set has this series."""
         self.is_new = np.zeros(0, np.bool_)
         """(E,) whether it was never collected."""
         self._sums = np.zeros(0)
-
-    def resize(self, size: int) -> None:
-        """Make room for label sets."""
-        if size > len(self._sums):
-            self.touched, self.is_new, self._sums = (
-                grown(array, size) for array in (self.touched, self.is_new, self._sums)
-            )
-
-    def keep(self, places: npt.NDArray[np.int64]) -> None:
-        """Go on with some of the label sets, in this order."""
-        self.touched, self.is_new, self._sums = (
-            array[places] for array in (self.touched, self.is_new, self._sums)
-        )
 
     def add(self, places: Places, amounts: Floats | None = None) -> None:
         """Add to each label set; None: 1 each."""
@@ -71,10 +80,8 @@ class Counter:
 class Gauge(Counter):
     """1 for each label set."""
 
-    def __init__(self, name: str, help_text: str) -> None:
-        super().__init__(name, help_text)
-        self.family = Family(name=name, type=MetricType.GAUGE, help=help_text)
-        self.slots = (Slot(suffix="", starts_at_zero=False),)  # type: ignore[misc]
+    type = MetricType.GAUGE
+    slots = (Slot(suffix="", starts_at_zero=False),)
 
     def show(self, places: Places) -> None:
         """Set 1 for each label set."""
@@ -82,7 +89,7 @@ class Gauge(Counter):
         self._touch(places)
 
 
-def grown(array: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.generic]:
+def grown(array: npt.NDArray[Number], size: int) -> npt.NDArray[Number]:
     """Make an array longer, at least by half, with zeros behind."""
     made = np.zeros((max(size, len(array) * 3 // 2), *array.shape[1:]), array.dtype)
     made[: len(array)] = array

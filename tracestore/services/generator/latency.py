@@ -10,7 +10,7 @@ from tracestore.services.generator.histograms import (
     NativeHistogram,
     Observations,
 )
-from tracestore.settings.generator_tree import GeneratorLimits
+from tracestore.settings.generator_limits import GeneratorLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from tracestore.model.span_metrics import KIND_NAMES, STATUS_NAMES
-from tracestore.services.generator.reading import SpanBatch, text_of
 from tracestore.model.tables import AttributeType
+from tracestore.services.generator.reading import SpanBatch, text_of
 from tracestore.services.generator.vocabulary import ABSENT, Numbers, Vocabulary
 from tracestore.settings.generator_tree import FilterPolicy, PolicyAttribute, PolicyMatch
 
@@ -39,12 +39,13 @@ class _Condition:
 
     def matches(self, batch: SpanBatch) -> Mask:
         if self._key == "kind":
-            return self._of_names(KIND_NAMES)[_index(batch.field("kind"), KIND_NAMES)]
+            return _spread(self._of_names(KIND_NAMES), batch.field("kind"))
         if self._key == "status":
-            return self._of_names(STATUS_NAMES)[_index(batch.field("status_code"), STATUS_NAMES)]
+            return _spread(self._of_names(STATUS_NAMES), batch.field("status_code"))
         numbers = self._numbers(batch)
         verdicts = self._of_texts(batch.vocabulary)
-        return (numbers != ABSENT) & verdicts[numbers]
+        matching: Mask = (numbers != ABSENT) & verdicts[numbers]
+        return matching
 
     def _numbers(self, batch: SpanBatch) -> Numbers:
         if self._key == "name":
@@ -118,6 +119,8 @@ def _as_text(value: str | int | float | bool) -> str:
     return text_of(kinds[type(value)], value)
 
 
-def _index(codes: npt.NDArray[np.int32], names: Sequence[str]) -> npt.NDArray[np.int32]:
-    """Get the place of each code in a list of names; behind its end if it has none."""
-    return np.where((codes >= 0) & (codes < len(names)), codes, len(names)).astype(np.int32)
+def _spread(verdicts: Mask, codes: npt.NDArray[np.int32]) -> Mask:
+    """Get the verdict of each code; the last one is that of codes without a name."""
+    nameless = len(verdicts) - 1
+    found: Mask = verdicts[np.where((codes >= 0) & (codes < nameless), codes, nameless)]
+    return found

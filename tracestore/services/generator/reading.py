@@ -7,8 +7,10 @@ written as texts together.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,7 @@ class HeadReader:
         """Resources that were there at the last reading."""
         self._texts: dict[object, Numbers] = {}
         self._of_resources: dict[str, Numbers] = {}
+        self._derived: dict[object, npt.NDArray[np.float64]] = {}
 
     def forget(self, vocabulary: Vocabulary) -> None:
         """Begin with another vocabulary; what was read stays read."""
@@ -71,6 +74,21 @@ class HeadReader:
         new = texts(len(known))
         if len(new):
             known = self._texts[key] = np.concatenate([known, self.vocabulary.numbers(new)])
+        return known
+
+    def derive(
+        self,
+        key: object,
+        texts: Callable[[int], pa.StringArray],
+        what: Callable[[pa.StringArray], npt.NDArray[np.float64]],
+    ) -> npt.NDArray[np.float64]:
+        """Get what follows from each text of a dictionary of the head, asking for the new ones."""
+        known = self._derived.get(key)
+        if known is None:
+            known = np.empty(0)
+        new = texts(len(known))
+        if len(new):
+            known = self._derived[key] = np.concatenate([known, what(new)])
         return known
 
     def resource_numbers(self, builder: SpanBuilder, key: str, count: int) -> Numbers:
@@ -123,7 +141,16 @@ class SpanBatch:
         self._start = start
         self._stop = stop
         self._resources = arrived_resources(builder)
+        self._chosen: npt.NDArray[np.int64] | None = None
         self._made: dict[object, Any] = {}
+
+    def only(self, chosen: npt.NDArray[np.int64]) -> SpanBatch:
+        """Get some of the spans, in order."""
+        found = copy.copy(self)
+        found.rows, found.trace_ids = self.rows[chosen], self.trace_ids[chosen]
+        found._chosen = chosen if self._chosen is None else self._chosen[chosen]
+        found._made = {}
+        return found
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -158,12 +185,23 @@ class SpanBatch:
         """Get ``name``, ``status_message`` or ``trace_state``: (n,)."""
 
         def make() -> Numbers:
-            def new_texts(start: int) -> pa.StringArray:
-                return arrived_texts(self._builder, column, start)
-
-            return self._reader.translate(column, new_texts)[self.field(column)]
+            known = self._reader.translate(column, partial(arrived_texts, self._builder, column))
+            numbers: Numbers = known[self.field(column)]
+            return numbers
 
         found: Numbers = self._once(("text", column), make)
+        return found
+
+    def derived(
+        self, column: str, what: Callable[[pa.StringArray], npt.NDArray[np.float64]]
+    ) -> npt.NDArray[np.float64]:
+        """Get a number that follows from a text of the spans: (n,).
+
+        Args: what: from texts to numbers, always the same.
+        """
+        texts = partial(arrived_texts, self._builder, column)
+        known = self._reader.derive((column, what), texts, what)
+        found: npt.NDArray[np.float64] = known[self.field(column)]
         return found
 
     @property
@@ -185,11 +223,14 @@ class SpanBatch:
         """Get an attribute of the spans: (n,)."""
         found: Numbers = self._once(
             ("span", key),
-            lambda: self._reader.numbers_of(
-                self._builder, Table.SPANS, key, self._start, self._stop
+            lambda: self._some(
+                self._reader.numbers_of(self._builder, Table.SPANS, key, self._start, self._stop)
             ),
         )
         return found
+
+    def _some(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return values if self._chosen is None else values[self._chosen]
 
     def resource_attribute(self, key: str) -> Numbers:
         """Get an attribute of the resources of the spans: (n,)."""
@@ -209,13 +250,11 @@ class SpanBatch:
 
     def ratios(self, key: str) -> npt.NDArray[np.float64]:
         """Get an attribute that is a double, of the span, else of the resource: (n,), else NaN."""
-        own = self._doubles(Table.SPANS, key, self._start, self._stop)
+        own = self._some(self._doubles(Table.SPANS, key, self._start, self._stop))
         shared = self._doubles(Table.RESOURCES, key, 0, self._resources)[self.field("resource")]
         return np.where(np.isnan(own), shared, own)
 
-    def _doubles(
-        self, table: Table, key: str, start: int, stop: int
-    ) -> npt.NDArray[np.float64]:
+    def _doubles(self, table: Table, key: str, start: int, stop: int) -> npt.NDArray[np.float64]:
         found = np.full(stop - start, np.nan)
         for kind, _, rows, values in arrived_values(self._builder, table, key, start, stop):
             if kind is AttributeType.FLOAT:
@@ -288,7 +327,9 @@ def _any_text(value: Mapping[str, Any]) -> str:
         if member == "arrayValue":
             return "[" + "".join(_any_text(item) for item in content["values"]) + "]"
         if member == "kvlistValue":
-            pairs = (f"{pair['key']}:{_any_text(pair.get('value', {}))}" for pair in content["values"])
+            pairs = (
+                f"{pair['key']}:{_any_text(pair.get('value', {}))}" for pair in content["values"]
+            )
             return "{" + "".join(pairs) + "}"
         if member in ("stringValue", "intValue"):
             return str(content)

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tracestore.services.generator.collection import Family
+from tracestore.model.collection import Family
 from tracestore.services.generator.entities import Entities
 from tracestore.services.generator.instruments import Slot
 from tracestore.services.generator.vocabulary import EMPTY, Numbers, Vocabulary
@@ -71,16 +71,19 @@ class Group:
         self.values_seen += [_LabelValues() for _ in range(new)]
 
     def forget_values(self) -> None:
-        """Begin to count the values of labels anew."""
-        self.values_seen = [_LabelValues() for _ in self.entities.labels]
+        """Forget the values of labels that no series has."""
+        self.values_seen = [_LabelValues(column) for column in self.entities.rows[1:].T]
 
 
 class _LabelValues:
     """Which values of a label were seen, up to a limit."""
 
-    def __init__(self) -> None:
-        self._is_known = np.zeros(0, np.bool_)
-        self._count = 0
+    def __init__(self, numbers: Numbers | None = None) -> None:
+        values = np.zeros(0, np.int32) if numbers is None else np.unique(numbers)
+        values = values[values != EMPTY]
+        self._is_known = np.zeros(int(values.max(initial=EMPTY)) + 1, np.bool_)
+        self._is_known[values] = True
+        self._count = len(values)
 
     def limit(self, numbers: Numbers, context: Context) -> Numbers:
         most = context.budget.label_values_max

@@ -52,6 +52,8 @@ class PairingCounts:
     """Left out by a filter, or because their other side was."""
     dropped: int = 0
     """Refused, for too many wait."""
+    edges: int = 0
+    """Edges that came about."""
     expired: dict[str, int] | None = None
     """Edges that nobody completed, by the kind of the span that came."""
 
@@ -113,7 +115,7 @@ class ServiceGraphs:
             DATABASE,
         )
         self._count(edges, edge_labels, context)
-        return PairingCounts(filtered=filtered, dropped=dropped)
+        return PairingCounts(filtered=filtered, dropped=dropped, edges=len(edges))
 
     def _sides(self, batch: SpanBatch, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
         sides = np.zeros(len(chosen), SIDE_DTYPE)
@@ -183,7 +185,7 @@ class ServiceGraphs:
         expired = {
             names.KIND_NAMES[kind]: int(count) for kind, count in zip(kinds, counts, strict=True)
         }
-        return PairingCounts(expired=expired)
+        return PairingCounts(edges=int(whole.sum()), expired=expired)
 
     def _count(
         self, edges: Edges, labels: Numbers, context: Context, is_client_virtual: Mask | None = None
@@ -218,7 +220,6 @@ class ServiceGraphs:
     def forget(self) -> None:
         """Forget what numbers of texts meant, for the vocabulary is another one."""
         self._policies.forget()
-        self._weights.forget()
         self._addresses = _PeerAddresses()
 
     def used(self) -> list[Numbers]:
@@ -257,7 +258,8 @@ class _PeerAddresses:
             new = self._pairs.rows(2, known)
             texts = _with_port(batch.vocabulary, new)
             self._joined = np.concatenate([self._joined, batch.vocabulary.numbers(texts)])
-        return self._joined[numbers]
+        found: Numbers = self._joined[numbers]
+        return found
 
 
 def _with_port(vocabulary: Vocabulary, pairs: Numbers) -> pa.StringArray:

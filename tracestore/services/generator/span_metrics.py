@@ -19,7 +19,8 @@ from tracestore.services.generator.instruments import Counter
 from tracestore.services.generator.latency import Latencies, LatencyKinds
 from tracestore.services.generator.policies import Policies
 from tracestore.services.generator.reading import SpanBatch, present_or_empty
-from tracestore.services.generator.series import Context, Group
+from tracestore.services.generator.sanitizing import SpanNames
+from tracestore.services.generator.series import Context, Group, SeriesInstrument
 from tracestore.services.generator.vocabulary import ABSENT, Numbers, Vocabulary
 from tracestore.services.generator.weights import SpanWeights
 from tracestore.settings.generator_tree import DimensionMapping, SpanMetricsSettings
@@ -38,13 +39,21 @@ class SpanMetrics:
     name = "span-metrics"
 
     def __init__(
-        self, settings: SpanMetricsSettings, parts: frozenset[str], kinds: LatencyKinds
+        self,
+        settings: SpanMetricsSettings,
+        parts: frozenset[str],
+        kinds: LatencyKinds,
+        *,
+        sanitization: str = "",
     ) -> None:
         """Args:
         parts: which of ``PARTS`` are made.
         kinds: which histograms, and how.
+        sanitization: of names of spans: ``enabled``, ``dry_run``, or empty for off.
         """
         self._settings = settings
+        self._sanitization = sanitization
+        self.span_names = SpanNames()
         self._policies = Policies(settings.filter_policies)
         self._weights = SpanWeights(
             ratio_key=settings.span_multiplier_key,
@@ -56,12 +65,16 @@ class SpanMetrics:
         self._calls = Counter(names.CALLS, "Spans.") if COUNT in parts else None
         self._size = Counter(names.SIZE, "Bytes of spans.") if SIZE in parts else None
         self._latency = (
-            Latencies(names.LATENCY, "Duration of spans, in seconds.", settings.histogram_buckets, kinds)
+            Latencies(
+                names.LATENCY, "Duration of spans, in seconds.", settings.histogram_buckets, kinds
+            )
             if LATENCY in parts
             else None
         )
-        instruments = [one for one in (self._calls, self._size) if one is not None]
-        instruments += [] if self._latency is None else self._latency.instruments
+        instruments: list[SeriesInstrument] = []
+        instruments += [one for one in (self._calls, self._size) if one is not None]
+        if self._latency is not None:
+            instruments.extend(self._latency.instruments)
         self.group = Group(list(self._columns), instruments)
         self.groups = (self.group,)
 
@@ -70,7 +83,7 @@ class SpanMetrics:
         intrinsic = self._settings.intrinsic_dimensions
         every: dict[str, Column] = {
             names.SERVICE: lambda batch: batch.services,
-            names.SPAN_NAME: lambda batch: batch.text("name"),
+            names.SPAN_NAME: self._span_name,
             names.SPAN_KIND: self._names.kinds,
             names.STATUS_CODE: self._names.statuses,
             names.STATUS_MESSAGE: lambda batch: batch.text("status_message"),
@@ -85,6 +98,13 @@ class SpanMetrics:
             if self._settings.enable_instance_label:
                 columns[names.INSTANCE] = _resource_attribute("service.instance.id")
         return columns
+
+    def _span_name(self, batch: SpanBatch) -> Numbers:
+        sent = batch.text("name")
+        if not self._sanitization:
+            return sent
+        sanitized = self.span_names.of(batch.vocabulary, sent)
+        return sanitized if self._sanitization == "enabled" else sent
 
     def consume(self, batch: SpanBatch, context: Context) -> int:
         """Count spans. Returns: how many a filter left out."""
@@ -112,7 +132,7 @@ class SpanMetrics:
     def forget(self) -> None:
         """Forget what numbers of texts meant, for the vocabulary is another one."""
         self._policies.forget()
-        self._weights.forget()
+        self.span_names = SpanNames()
         self._names = _NamedNumbers()
         self._jobs = JobLabels()
         self._columns = self._make_columns()
@@ -153,7 +173,8 @@ class _NamedNumbers:
         known, codes = self._made[texts], batch.field(field)
         odd = (codes < 0) | (codes >= len(texts))
         if not odd.any():
-            return known[codes]
+            plain: Numbers = known[codes]
+            return plain
         digits = batch.vocabulary.numbers(pc.cast(pa.array(codes[odd]), pa.string()))
         found = known[np.where(odd, 0, codes)]
         found[odd] = digits
@@ -169,7 +190,8 @@ class JobLabels:
 
     def jobs(self, batch: SpanBatch) -> Numbers:
         """Get the job of each span: (n,), the empty text where a service has no name."""
-        return self.of_resources(batch)[batch.field("resource")]
+        of_spans: Numbers = self.of_resources(batch)[batch.field("resource")]
+        return of_spans
 
     def of_resources(self, batch: SpanBatch) -> Numbers:
         """Get the job of each resource of the head."""
@@ -190,7 +212,8 @@ class JobLabels:
             )
             jobs = pc.if_else(pc.equal(name, ""), "", full)
             self._of_pairs = np.concatenate([self._of_pairs, batch.vocabulary.numbers(jobs)])
-        return self._of_pairs[numbers]
+        found: Numbers = self._of_pairs[numbers]
+        return found
 
 
 class MappedLabel:
@@ -210,7 +233,8 @@ class MappedLabel:
         if known < len(self._parts):
             new = self._parts.rows(len(keys), known)
             self._joined = np.concatenate([self._joined, self._join(batch.vocabulary, new)])
-        return self._joined[numbers]
+        found: Numbers = self._joined[numbers]
+        return found
 
     def _join(self, vocabulary: Vocabulary, rows: Numbers) -> Numbers:
         columns = [
@@ -218,4 +242,3 @@ class MappedLabel:
         ]
         joined = pc.binary_join_element_wise(*columns, self._mapping.join, null_handling="skip")
         return vocabulary.numbers(joined)
-

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracestore.services.generator.reading import SpanBatch
-from tracestore.services.generator.vocabulary import Numbers, Vocabulary
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,7 +19,7 @@ _DIGITS = 14
 
 
 class SpanWeights:
-    """Reads the multipliers of spans, remembering what it has read of trace states."""
+    """Reads the multipliers of spans."""
 
     def __init__(self, *, ratio_key: str, use_trace_state: bool) -> None:
         """Args:
@@ -29,7 +28,6 @@ class SpanWeights:
         """
         self._ratio_key = ratio_key
         self._use_trace_state = use_trace_state
-        self._of_states = np.empty(0)
 
     def of(self, batch: SpanBatch) -> Floats | None:
         """Get the multiplier of each span, None if all are 1."""
@@ -39,33 +37,20 @@ class SpanWeights:
             with np.errstate(divide="ignore", invalid="ignore"):
                 found = np.where(ratios > 0, 1.0 / ratios, 1.0)
         if self._use_trace_state:
-            states = self._of_texts(batch.vocabulary, batch.text("trace_state"))
+            states = batch.derived("trace_state", multipliers)
             known = ~np.isnan(states)
             if known.any():
                 found = np.where(known, states, 1.0 if found is None else found)
         return found
 
-    def forget(self) -> None:
-        """Forget what numbers of texts meant."""
-        self._of_states = np.empty(0)
-
-    def _of_texts(self, vocabulary: Vocabulary, numbers: Numbers) -> Floats:
-        known = len(self._of_states)
-        if known < len(vocabulary):
-            self._of_states = np.concatenate(
-                [self._of_states, multipliers(vocabulary.texts(known))]
-            )
-        return self._of_states[numbers]
-
 
 def multipliers(states: pa.StringArray) -> Floats:
     """Read the thresholds of trace states: (n,) multipliers, NaN without a threshold."""
-    found = pc.struct_field(pc.extract_regex(states, _THRESHOLD), "th").dictionary_encode()
-    if found.type == pa.null():
-        return np.full(len(states), np.nan)
-    of_text = [multiplier(text) for text in found.dictionary.to_pylist()]
-    codes = found.indices.fill_null(len(of_text)).to_numpy(zero_copy_only=False)
-    return np.array([*of_text, np.nan])[codes]
+    coded = pc.struct_field(pc.extract_regex(states, _THRESHOLD), "th").dictionary_encode()
+    of_text = [multiplier(text) for text in coded.dictionary.to_pylist()]
+    codes = coded.indices.fill_null(len(of_text)).to_numpy(zero_copy_only=False)
+    found: Floats = np.array([*of_text, np.nan])[codes]
+    return found
 
 
 def multiplier(threshold: str) -> float:

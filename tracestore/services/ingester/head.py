@@ -7,10 +7,12 @@ that a reader who sees both head and block knows that they are the same.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from tracestore.clock import Clock
 from tracestore.errors import MalformedError
@@ -28,6 +30,16 @@ FRESH_SPANS_MAX = 32768
 Request = bytes | bytearray
 
 
+class Tap(Protocol):
+    """What looks at spans as they are decoded, under the lock of the head. It never raises."""
+
+    def take(self, builder: SpanBuilder) -> None:
+        """See what was appended since the last call."""
+
+    def skip(self, builder: SpanBuilder) -> None:
+        """Do not see it."""
+
+
 class Head:
     """Spans on their way into one block. Thread-safe.
 
@@ -43,6 +55,7 @@ class Head:
         clock: Clock,
         quarantine: Callable[[Request, MalformedError], None],
         fence: Fence | None = None,
+        tap: Tap | None = None,
     ) -> None:
         """Start empty.
 
@@ -50,6 +63,7 @@ class Head:
             refresh_s: age up to which an expensive view may serve although spans were added since.
             quarantine: keeps an acknowledged request that the decoder refuses; it must not be lost.
             fence: what the commit of its block depends on; None: nothing.
+            tap: sees the spans as they come, those that ``load`` replays aside.
         """
         self.block_id = block_id
         self.fence = fence
@@ -65,9 +79,10 @@ class Head:
         self._quarantine = quarantine
         self._changed = threading.Condition()
         self._awaited = 0
-        self._pending: deque[tuple[Request, RequestCheck | None]] = deque()
+        self._pending: deque[tuple[Request, RequestCheck | None, bool]] = deque()
         self._pending_bytes = 0
         self._wire_bytes = 0
+        self._tap = tap
         self._decoding = threading.Lock()
         self._builder: SpanBuilder | None = SpanBuilder()
         self._view: LiveSource | None = None
@@ -107,11 +122,18 @@ class Head:
             self._wire_bytes += len(request)
 
     def settle(
-        self, request: Request, checked: RequestCheck | None = None, *, durable: bool
+        self,
+        request: Request,
+        checked: RequestCheck | None = None,
+        *,
+        durable: bool,
+        tapped: bool = True,
     ) -> bool:
         """Take an expected request if its record is durable, forget it otherwise.
 
-        ``checked`` is what ``check`` said of it, if it was asked.
+        Args:
+            checked: what ``check`` said of it, if it was asked.
+            tapped: whether the tap sees its spans.
 
         Returns: whether it is the first that waits for decoding.
         """
@@ -119,7 +141,7 @@ class Head:
             first = durable and not self._pending
             self._awaited -= 1
             if durable:
-                self._pending.append((request, checked))
+                self._pending.append((request, checked, tapped))
             else:
                 self._pending_bytes -= len(request)
                 self._wire_bytes -= len(request)
@@ -129,7 +151,7 @@ class Head:
     def load(self, request: Request) -> None:
         """Take and decode a request that is in the log already; for the replay."""
         self.expect(request)
-        self.settle(request, durable=True)
+        self.settle(request, durable=True, tapped=False)
         self.decode()
 
     def wait_settled(self) -> None:
@@ -153,13 +175,16 @@ class Head:
         builder = self._builder
         assert builder is not None, f"head {self.block_id} takes spans after its last view"
         size = 0
-        for request, checked in batch:
-            size += len(request)
-            try:
-                builder.append(request, checked)
-            except MalformedError as error:
-                # check() let it pass: a mistake of ours, and it was acknowledged
-                self._quarantine(request, error)
+        for tapped, requests in itertools.groupby(batch, key=lambda one: one[2]):
+            for request, checked, _ in requests:
+                size += len(request)
+                try:
+                    builder.append(request, checked)
+                except MalformedError as error:
+                    # check() let it pass: a mistake of ours, and it was acknowledged
+                    self._quarantine(request, error)
+            if self._tap is not None:
+                (self._tap.take if tapped else self._tap.skip)(builder)
         self._decoded_requests += len(batch)
         with self._changed:
             self._pending_bytes -= size

@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from tracestore.clock import Clock
@@ -20,7 +21,7 @@ from tracestore.kernel import RequestCheck
 from tracestore.model.ids import TenantId, new_block_id
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.ingester.flush import Flusher
-from tracestore.services.ingester.head import Head, Request
+from tracestore.services.ingester.head import Head, Request, Tap
 from tracestore.services.ingester.live import LiveSource
 from tracestore.services.ingester.tenant import Log, Quarantine, RetiredError, TenantLive
 from tracestore.services.ingester.tenants import Tenants
@@ -99,9 +100,11 @@ class Ingester:
         *,
         labels: TenantLabels,
         always: tuple[TenantId, ...] = (),
+        taps: Callable[[TenantId], Tap] | None = None,
     ) -> None:
         """Args:
         labels: how metrics name tenants.
+        taps: makes what sees the spans of a tenant's head as they come.
         always: tenants that have live tables from the start to the end, also without spans.
         """
         self._settings = settings
@@ -114,8 +117,9 @@ class Ingester:
         self._rng = rng
         self._labels = labels
         self._always = frozenset(always)
+        self._taps = taps
         self._tenants = Tenants(
-            lambda tenant: self._make(tenant, [self._own_head()]),
+            lambda tenant: self._make(tenant, [self._own_head(tenant)]),
             tenants_max=settings.tenants_max,
             idle_s=settings.tenant_idle_s,
         )
@@ -180,11 +184,11 @@ class Ingester:
 
     def _replay(self, tenant: TenantId) -> TenantLive:
         """Fill heads from the segments left; each takes whole segments, the last one goes on."""
-        heads = [self._own_head()]
+        heads = [self._own_head(tenant)]
         segments = records = 0
         for segment, payloads in self._durables.replay(tenant).segments():
             if heads[-1].wire_bytes >= self._settings.max_block_bytes:
-                heads.append(self._own_head())
+                heads.append(self._own_head(tenant))
             segments += 1
             heads[-1].segments += (segment,)
             for record in payloads:
@@ -212,7 +216,7 @@ class Ingester:
             self._settings,
             self._durables.open_log(tenant),
             self._flusher,
-            new_head=self._own_head,
+            new_head=partial(self._own_head, tenant),
             on_pending=self._wake_decoder,
         )
         for head in heads[:-1]:
@@ -220,11 +224,12 @@ class Ingester:
         live.grow(heads[-1])
         return live
 
-    def _own_head(self) -> Head:
-        return self.new_head(self._durables.fence())
+    def _own_head(self, tenant: TenantId) -> Head:
+        tap = None if self._taps is None else self._taps(tenant)
+        return self.new_head(self._durables.fence(), tap)
 
-    def new_head(self, fence: Fence | None) -> Head:
-        """Make a head whose block is committed under a fence."""
+    def new_head(self, fence: Fence | None, tap: Tap | None = None) -> Head:
+        """Make a head whose block is committed under a fence. Args: tap: sees its spans."""
         return Head(
             new_block_id(self._clock.now_ns(), self._rng),
             attribute_columns_max=self._block_settings.attribute_columns_max,
@@ -232,6 +237,7 @@ class Ingester:
             clock=self._clock,
             quarantine=self._durables.quarantine.keep,
             fence=fence,
+            tap=tap,
         )
 
     @property

@@ -105,8 +105,12 @@ class TenantLive:
         """The head that grows."""
         return self._live
 
-    def append(self, request: Request, checked: RequestCheck | None = None) -> Future[WalPosition]:
+    def append(
+        self, request: Request, checked: RequestCheck | None = None, *, tapped: bool = True
+    ) -> Future[WalPosition]:
         """Queue a request for the log; once it is durable it waits for decoding.
+
+        Args: tapped: whether the tap of the head sees its spans.
 
         Raises: UnavailableError if the log does not take it, RetiredError.
         Cost: compression, under the lock; the disk is not waited for.
@@ -121,7 +125,7 @@ class TenantLive:
             except BaseException:
                 head.settle(request, durable=False)
                 raise
-        durable.add_done_callback(lambda done: self._settle(head, request, checked, done))
+        durable.add_done_callback(lambda done: self._settle(head, request, checked, done, tapped))
         return durable
 
     def _settle(
@@ -130,9 +134,10 @@ class TenantLive:
         request: Request,
         checked: RequestCheck | None,
         done: Future[WalPosition],
+        tapped: bool,
     ) -> None:
         durable = not done.cancelled() and done.exception() is None
-        if head.settle(request, checked, durable=durable):
+        if head.settle(request, checked, durable=durable, tapped=tapped):
             self._on_pending()
 
     def decode(self) -> int:
