@@ -68,6 +68,7 @@ def test_tools_are_listed_with_their_arguments(server: Server) -> None:
         "traceql-metrics-instant",
         "traceql-metrics-range",
         "get-trace",
+        "get-service-graph",
         "get-attribute-names",
         "get-attribute-values",
         "docs-traceql",
@@ -101,6 +102,15 @@ def test_metrics(server: Server) -> None:
 
     assert instant["value"] == 2
     assert sum(sample.get("value", 0) for sample in series["samples"]) == 2
+
+
+def test_service_graph(server: Server) -> None:
+    body = body_of(call(server, "get-service-graph", **WINDOW))
+
+    assert body["nodes"]
+    service = body["nodes"][0]["name"]
+    near = body_of(call(server, "get-service-graph", service=service, **WINDOW))
+    assert near["service"]["name"] == service
 
 
 def test_attributes(server: Server) -> None:

@@ -12,6 +12,7 @@ import grpc
 import httpx
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
+from support.naive_metrics_generator import DATABASE_KEYS, PEER_KEYS, NaiveSpan, edges
 from support.naive_store import NaiveStore, StoredSpan
 from support.recordings import ONLINE_BOUTIQUE, TRAIN_TICKET, read_recording
 from support.server import Server, running_server
@@ -165,3 +166,42 @@ def test_counts_are_those_of_the_recording(
 
     assert naive.spans == sum(matched for _, matched in traces)
     assert len(naive.traces) == len(traces)
+
+
+NAMING = frozenset({"service.name", "server.address", *PEER_KEYS, *DATABASE_KEYS})
+
+
+def naive_edges(naive: NaiveStore) -> tuple[Counter[tuple[str, str, str]], range]:
+    """Count the requests between services, one by one, and find when they were over."""
+    spans = [
+        NaiveSpan(one.message, texts(one.resource), texts(one.attributes))
+        for trace in naive.traces.values()
+        for one in trace.spans.values()
+        if one.message.kind > 1
+    ]
+    spans.sort(key=lambda one: one.end_ns)
+    found = edges(spans, every_server=True)
+    ends_s = [edge.end_ns // 10**9 for edge in found]
+    counts = Counter((one.client_name, one.server_name, one.connection) for one in found)
+    return counts, range(min(ends_s) - 1, max(ends_s) + 1)
+
+
+def texts(values: dict[str, object]) -> dict[str, str]:
+    return {key: str(value) for key, value in values.items() if key in NAMING}
+
+
+def test_the_service_graph_has_each_request(server: Server, naive: NaiveStore) -> None:
+    expected, seconds = naive_edges(naive)
+
+    reply = httpx.get(
+        f"{server.api_url}/api/service-graph",
+        params={"start": seconds.start, "end": seconds.stop},
+        timeout=60,
+    )
+    assert reply.status_code == 200, reply.text
+    found = {
+        (one["client"], one["server"], one["connectionType"]): one["total"]
+        for one in reply.json()["edges"]
+    }
+    assert found == expected
+    assert len(found) >= 5

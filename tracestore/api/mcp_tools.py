@@ -150,6 +150,12 @@ def _values(given: Mapping[str, str], now_s: int) -> Asked:
     )
 
 
+def _graph(given: Mapping[str, str], now_s: int) -> Asked:
+    renamed = {"filter-query": "q", "service": "service"}
+    query = {renamed[name]: given[name] for name in renamed if name in given}
+    return Asked(route="/api/service-graph", query=query | _window(given, now_s))
+
+
 _QUERY = Argument(description="a TraceQL query; see docs-traceql", required=True)
 
 TOOLS = (
@@ -180,6 +186,20 @@ TOOLS = (
         arguments={"trace_id": Argument(description="hex digits", required=True)},
         type="trace",
         ask=_trace,
+    ),
+    Tool(
+        name="get-service-graph",
+        description="Tell which services call which, how often, how well and how fast; of a "
+        "service, what it depends on and what depends on it.",
+        arguments={
+            "service": Argument(description="only what this service has to do with"),
+            "filter-query": Argument(
+                description="a TraceQL filter: only requests of which one side matches"
+            ),
+        }
+        | _WINDOW,
+        type="service-graph",
+        ask=_graph,
     ),
     Tool(
         name="get-attribute-names",

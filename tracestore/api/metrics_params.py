@@ -60,7 +60,7 @@ def parse_range(
 ) -> MetricsRequest:
     """Read the parameters of ``/api/metrics/query_range``. Raises: InvalidRequestError."""
     text = _expression(query, settings)
-    start_ns, end_ns = _parse_times(query, now_ns)
+    start_ns, end_ns = parse_times(query, now_ns)
     step = query.get("step", "")
     return MetricsRequest(
         query=text,
@@ -69,7 +69,7 @@ def parse_range(
         step_ns=_parse_step(step) if step else None,
         exemplars=parse_uint32(query, "exemplars"),
         series_max=parse_uint32(query, "maxSeries"),
-        allow_partial=_parse_partial(query),
+        allow_partial=parse_partial(query),
     )
 
 
@@ -78,14 +78,14 @@ def parse_instant(
 ) -> MetricsRequest:
     """Read the parameters of ``/api/metrics/query``. Raises: InvalidRequestError."""
     text = _expression(query, settings)
-    start_ns, end_ns = _parse_times(query, now_ns)
+    start_ns, end_ns = parse_times(query, now_ns)
     return MetricsRequest(
         query=text,
         start_ns=start_ns,
         end_ns=end_ns,
         is_instant=True,
         series_max=parse_uint32(query, "maxSeries"),
-        allow_partial=_parse_partial(query),
+        allow_partial=parse_partial(query),
     )
 
 
@@ -179,7 +179,8 @@ def _expression(query: Mapping[str, str], settings: QuerySettings) -> str:
     return query.get("q", "") or query.get("query", "")
 
 
-def _parse_times(query: Mapping[str, str], now_ns: int) -> tuple[int, int]:
+def parse_times(query: Mapping[str, str], now_ns: int) -> tuple[int, int]:
+    """Read ``start``, ``end`` and ``since``; the last hour. Raises: InvalidRequestError."""
     since_ns = _SINCE_NS
     if since := query.get("since", ""):
         try:
@@ -269,7 +270,8 @@ def _float(text: str) -> float | None:
     return float(text[:400])
 
 
-def _parse_partial(query: Mapping[str, str]) -> bool:
+def parse_partial(query: Mapping[str, str]) -> bool:
+    """Read whether a partial answer will do. Raises: InvalidRequestError."""
     text = query.get("partial", "")
     if text not in ("", "allow", "deny"):
         raise InvalidRequestError(f"invalid partial: expected allow or deny, got {text}")

@@ -32,12 +32,13 @@ def span_weights(scan: ChunkScan) -> Weights | None:
     Cost: once per chunk; the trace state is looked at once per distinct text.
     """
     if _MEMO not in scan.memo:
-        scan.memo[_MEMO] = _product(_of_traces(scan), _of_states(scan))
+        scan.memo[_MEMO] = product(trace_weights(scan), state_weights(scan))
     found: Weights | None = scan.memo[_MEMO]
     return found
 
 
-def _of_traces(scan: ChunkScan) -> Weights | None:
+def trace_weights(scan: ChunkScan) -> Weights | None:
+    """Get for how many each span of a chunk stands whose trace was kept by a ratio; None: one."""
     weights = scan.of_source.weights
     if weights is None:
         return None
@@ -45,7 +46,8 @@ def _of_traces(scan: ChunkScan) -> Weights | None:
     return np.repeat(own, scan.span_counts) if np.any(own != 1) else None
 
 
-def _of_states(scan: ChunkScan) -> Weights | None:
+def state_weights(scan: ChunkScan) -> Weights | None:
+    """Get for how many each span of a chunk stands by its trace state; None: one."""
     column = scan.column(Domain.SPAN, "trace_state")
     texts = column.dictionary.to_pylist()
     table = np.array([state_weight(text) for text in texts])
@@ -56,7 +58,8 @@ def _of_states(scan: ChunkScan) -> Weights | None:
     return found
 
 
-def _product(one: Weights | None, other: Weights | None) -> Weights | None:
+def product(one: Weights | None, other: Weights | None) -> Weights | None:
+    """Multiply weights."""
     if one is None or other is None:
         return other if one is None else one
     return one * other

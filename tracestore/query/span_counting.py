@@ -6,6 +6,7 @@ Source: wire contract, section 17.2.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +23,22 @@ from tracestore.query.series_tally import Observed
 from tracestore.query.span_policies import SpanPolicies
 from tracestore.query.span_series import SeriesQuestion
 from tracestore.query.span_weights import SpanWeights
-from tracestore.settings.generator_tree import SpanMetricsSettings
+from tracestore.settings.generator_tree import IntrinsicDimensions, SpanMetricsSettings
 
 Rows = npt.NDArray[np.int64]
 SERVICE_NAME, SERVICE_NAMESPACE = "service.name", "service.namespace"
 _Reader = Callable[[ChunkScan, Rows], Codes]
+
+
+def bare_settings(settings: SpanMetricsSettings) -> SpanMetricsSettings:
+    """Make the settings of a graph: all labels that a span itself has, and no others."""
+    return replace(
+        settings,
+        intrinsic_dimensions=IntrinsicDimensions(),
+        dimensions=(),
+        dimension_mappings=(),
+        enable_target_info=False,
+    )
 
 
 def span_labels(settings: SpanMetricsSettings) -> tuple[str, ...]:

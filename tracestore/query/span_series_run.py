@@ -28,7 +28,7 @@ from tracestore.query.scan import SourceScan
 from tracestore.query.series_index import SeriesIndex
 from tracestore.query.series_tally import SeriesPart, SeriesTally
 from tracestore.query.source import SpanSource
-from tracestore.query.span_counting import SpanCounting, span_labels
+from tracestore.query.span_counting import SpanCounting, bare_settings, span_labels
 from tracestore.query.span_series import Family, SeriesCells, SeriesQuestion
 from tracestore.settings.generator_tree import ProcessorSettings
 
@@ -167,7 +167,8 @@ class _Run:
         self.stats = QueryStats()
         graphs = params.processor.service_graphs
         self._graphs = graph_settings(graphs) if question.is_graph else graphs
-        self._spans = params.processor.span_metrics
+        spans = params.processor.span_metrics
+        self._spans = bare_settings(spans) if question.is_graph else spans
         self._is_of_edges = question.family is Family.EDGES
         known = edge_labels(self._graphs) if self._is_of_edges else span_labels(self._spans)
         self._index = SeriesIndex(known, question.matchers, question.by, params.series_max)

@@ -12,6 +12,7 @@ from tracestore.api.roles.ground import Ground
 from tracestore.api.roles.snapshots import LiveReads
 from tracestore.api.roles.store import make_reading
 from tracestore.api.search import SearchRoutes
+from tracestore.api.service_graph import ServiceGraphRoute
 from tracestore.api.stream_methods import add_calls
 from tracestore.api.tags import TagRoutes
 from tracestore.api.tenant import TenantDoor
@@ -30,6 +31,7 @@ from tracestore.services.members.service import Members
 from tracestore.services.querier.jobs import JobSources, QueryJobs
 from tracestore.services.querier.runner import HomeRunner, QueryRunner
 from tracestore.services.querier.service import LiveTables, Querier
+from tracestore.services.querier.span_series import SpanSeries
 from tracestore.services.turns import Turns
 from tracestore.storage.block.cache import BlockCache
 
@@ -195,3 +197,8 @@ class QueryRole:
         add_calls(ground.calls, runner, tenancy, supervisor)
         add_openapi(routes, prefix)
         MetricsRoutes(runner=runner, tenancy=tenancy).add_to(routes, prefix)
+        generators = ground.generators
+        series = SpanSeries(
+            runner=runner, processor_of=lambda tenant: generators.generator(tenant).processor
+        )
+        ServiceGraphRoute(series=series, tenancy=tenancy).add_to(routes, prefix)
