@@ -91,7 +91,7 @@ def main() -> None:
     measure("labels as symbols (2.0), once per series", count, sent.symbols_v2, times=1)
     measure("sort a collection", count, lambda: columns_of(collection))
     payload = encode_columns(columns)
-    print(f"{payload.size / count:.2f} bytes a sample in the queue")
+    print(f"{len(payload) / count:.2f} bytes a sample in the queue")
     measure("into bytes for the queue", count, lambda: encode_columns(columns))
     measure("out of them", count, lambda: decode_columns(payload))
     plan = plan_requests(columns, sent, not_before_ms=0, samples_max=2000)

@@ -11,6 +11,7 @@ Source: HTTP API reference, "self-metrics"; Prometheus text format 0.0.4.
 from __future__ import annotations
 
 from tracestore.generator_series import GeneratorSeries
+from tracestore.telemetry_remote_write import RemoteWriteMetrics
 
 REQUEST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2.5, 5, 10, 25, 50, 100)
 SYNC_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
@@ -37,6 +38,7 @@ class Metrics(GeneratorSeries):
         self._declare_compaction()
         self._declare_cluster()
         self._declare_generator()
+        self.remote_write = RemoteWriteMetrics(self._counter, self._gauge, self._histogram)
         self._of_process()
 
     def _declare_requests(self, version: str) -> None:

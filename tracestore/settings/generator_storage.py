@@ -21,7 +21,7 @@ class RemoteWriteQueueSettings:
     segment_bytes: int = 8 * MIB
     """Size of a file of the queue; what goes, goes by files."""
     concurrency: int = 8
-    """Requests of all tenants and receivers that are on their way at a time."""
+    """Requests to a receiver, of all tenants, that are on their way at a time."""
     protocol_retry_s: float = 3600.0
     """How often a receiver that did not take remote write 2.0 is asked again."""
 

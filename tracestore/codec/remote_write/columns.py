@@ -133,7 +133,7 @@ _DELTAS = ("series", "exemplar_series", "histogram_series")
 _NAMES = [field.name for field in fields(Columns)]
 
 
-def encode_columns(columns: Columns) -> pa.Buffer:
+def encode_columns(columns: Columns) -> bytes:
     """Write columns as an Arrow stream of one row, compressed with zstd."""
     arrays = []
     for name in _NAMES:
@@ -148,7 +148,7 @@ def encode_columns(columns: Columns) -> pa.Buffer:
     return write_batch(pa.record_batch(arrays, names=_NAMES))
 
 
-def decode_columns(payload: pa.Buffer | bytes) -> Columns:
+def decode_columns(payload: bytes) -> Columns:
     """Read what ``encode_columns`` wrote. Raises: MalformedError."""
     batch = read_batch(payload)
     if batch.schema.names != _NAMES or batch.num_rows != 1:
@@ -165,15 +165,16 @@ def decode_columns(payload: pa.Buffer | bytes) -> Columns:
     return Columns(**parts)  # type: ignore[arg-type]  # by name, as the class has them
 
 
-def write_batch(batch: pa.RecordBatch) -> pa.Buffer:
+def write_batch(batch: pa.RecordBatch) -> bytes:
     """Write a batch with its schema."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema, options=_OPTIONS) as writer:
         writer.write_batch(batch)
-    return sink.getvalue()
+    payload: bytes = sink.getvalue().to_pybytes()
+    return payload
 
 
-def read_batch(payload: pa.Buffer | bytes) -> pa.RecordBatch:
+def read_batch(payload: bytes) -> pa.RecordBatch:
     """Read a batch. Raises: MalformedError."""
     try:
         with pa.ipc.open_stream(payload) as reader:

@@ -97,7 +97,7 @@ class SeriesTable:
         """Get the labels of each row as fields of remote write 1.0."""
         return self._bytes.pieces()
 
-    def encode(self, numbers: Ints) -> pa.Buffer:
+    def encode(self, numbers: Ints) -> bytes:
         """Write what a reader needs to know of series."""
         rows = self.rows_of(numbers)
         of = [self.families[row] for row in rows.tolist()]
@@ -112,7 +112,7 @@ class SeriesTable:
         )
         return write_batch(batch)
 
-    def add_encoded(self, payload: pa.Buffer | bytes) -> None:
+    def add_encoded(self, payload: bytes) -> None:
         """Take what ``encode`` wrote, but for what is known. Raises: MalformedError."""
         batch = read_batch(payload)
         try:
