@@ -202,6 +202,30 @@ class Metrics(GeneratorSeries):
             (),
             REQUEST_BUCKETS,
         )
+        self.sampling_traces = self._counter(
+            "tracestore_sampling_traces_total",
+            "Traces over which a sampling policy decided: kept, kept_by_ratio or dropped.",
+            ("tenant", "decision"),
+        )
+        self.sampling_spans = self._counter(
+            "tracestore_sampling_spans_total",
+            "Spans of tenants with a sampling policy, by what became of their trace.",
+            ("tenant", "decision"),
+        )
+        self.sampling_late_spans = self._counter(
+            "tracestore_sampling_late_spans_total",
+            "Spans among them that followed a decision made before.",
+            ("tenant", "decision"),
+        )
+        self.sampling_remembered = self._gauge(
+            "tracestore_sampling_remembered_traces",
+            "Decisions that are remembered for late spans.",
+            ("tenant",),
+        )
+        self.sampling_waiting = self._gauge(
+            "tracestore_sampling_waiting_heads",
+            "Live tables that wait for late spans before their traces are judged.",
+        )
         self.flush_spans = self._counter("tracestore_flush_spans_total", "Spans written to blocks.")
         self.flush_bytes = self._counter("tracestore_flush_bytes_total", "Bytes of blocks written.")
         self.flush_failures = self._counter(

@@ -24,8 +24,8 @@ from tracestore.services.follower import IndexFollower
 from tracestore.services.ingester.adoption import Adopter
 from tracestore.services.ingester.flush import Flusher
 from tracestore.services.ingester.own_writer import OwnWriter, new_writer_id
+from tracestore.services.ingester.quarantine import Quarantine
 from tracestore.services.ingester.service import Durables, Ingester, IngesterPools
-from tracestore.services.ingester.tenant import Quarantine
 from tracestore.services.tenant_labels import TenantLabels
 from tracestore.settings.tree import BlockSettings, IngesterSettings
 from tracestore.settings.wal_tree import BucketWalSettings, WalSettings

@@ -10,6 +10,7 @@ from tracestore.settings import check_generator, check_members, s3_keys
 from tracestore.settings.check_rules import wrong_rules
 from tracestore.settings.leaves import leaf_values, leaves
 from tracestore.settings.remote_write import check_names
+from tracestore.settings.sampling_rules import wrong_queries, wrong_sampling
 from tracestore.settings.structures import Structure
 from tracestore.settings.tree import Settings
 
@@ -49,6 +50,9 @@ _MAY_BE_ZERO = frozenset(
         "ingester.decode_interval_s",
         "ingester.flush_retry_s",
         "ingester.room_wait_s",
+        "ingester.sampling.decision_wait_s",
+        "ingester.sampling.remember_s",
+        "ingester.sampling.remembered_traces_max",
         "ingester.wal.adopt_after_s",
         "storage.cache_bytes",
         "storage.disk_cache.bytes_max",
@@ -75,6 +79,7 @@ _MAY_BE_ZERO = frozenset(
         "query.max_compared_values",
     }
 )
+_RULES = {"retention_rules": wrong_rules, "sampling": wrong_sampling, "drop": wrong_queries}
 _SHARES = frozenset({"query.streaming.busy_max"})
 _LIMITS = "overrides.defaults."
 """Each of them may be 0, which says something of its own."""
@@ -88,6 +93,7 @@ _MAX = {
     "distributor.receivers.zipkin.request_bytes_max": (1 << 31) - 1,
     "distributor.receivers.jaeger.grpc.request_bytes_max": (1 << 31) - 1,
     "distributor.receivers.jaeger.thrift_http.request_bytes_max": (1 << 31) - 1,
+    "ingester.sampling.decision_wait_s": 600,
     "ingester.wal.bucket.puts_in_flight_max": 8,
 }
 """Largest values where the protocol has a limit of its own: gRPC counts in 32 bits."""
@@ -137,8 +143,8 @@ def wrong(path: str, value: object) -> str | None:
     if path in _CHOICES:
         return None if value in _CHOICES[path] else f"expected {' or '.join(_CHOICES[path])}"
     name = path.rpartition(".")[2]
-    if name == "retention_rules" and isinstance(value, tuple):
-        return wrong_rules(value)
+    if name in _RULES and isinstance(value, tuple):
+        return _RULES[name](value)
     if check_generator.is_of_generator(path):
         reason = check_generator.wrong_generator(path, value)
         if reason is not None:

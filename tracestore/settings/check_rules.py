@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tracestore.settings import units
+from tracestore.settings.sampling_rules import wrong_query
 
 SHAPE = "expected QUERY: DURATION, such as '{status=error}: 90d'"
 
@@ -26,15 +27,4 @@ def _wrong_rule(rule: str) -> str | None:
         return f"{error}; {SHAPE}"
     if keep_s <= 0:
         return "expected a duration above 0"
-    # The grammar takes a while to load, and hardly anybody has rules.
-    import traceql
-    from traceql.nodes import Pipeline
-
-    try:
-        parsed = traceql.parse(query.strip())
-        traceql.check(parsed, query.strip())
-    except traceql.QueryError as error:
-        return f"its query is not TraceQL: {error}"
-    if not isinstance(parsed.body, Pipeline):
-        return "expected a query that finds traces, this one computes metrics"
-    return None
+    return wrong_query(query.strip())

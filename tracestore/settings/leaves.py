@@ -141,6 +141,10 @@ def _parser(name: str, kind: object) -> tuple[Parser, str]:
     structure = structure_of(name, kind)
     if structure is not None:
         return structure, structure.shape
+    if kind == tuple[str, ...] and name == "sampling":
+        return units.parse_entries, "list of `keep: QUERY`, `drop: QUERY`, `keep_ratio: SHARE`"
+    if kind == tuple[str, ...] and name == "drop":
+        return units.parse_queries, "query, or a list of queries"
     if kind == tuple[str, ...]:
         return units.parse_list, "list of texts (separated by commas, or a list of YAML)"
     found = scalar_kind(name, kind)

@@ -107,6 +107,11 @@ class TenantLimits:
     global_: GlobalLimits = field(default_factory=GlobalLimits)
     compaction: CompactionLimits = field(default_factory=CompactionLimits)
     metrics_generator: GeneratorLimits = field(default_factory=GeneratorLimits)
+    sampling: tuple[str, ...] = ()
+    """Which traces are stored, by TraceQL, in order: ``keep: '{status=error}'``, ``drop: '{...}'``,
+    and ``keep_ratio: 0.1`` for what nothing else decides. Empty: all. See docs/sampling.md."""
+    drop: tuple[str, ...] = ()
+    """Traces that are not stored, whatever ``sampling`` says of them, by TraceQL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from tracestore.settings.index_tree import CommitSettings
 from tracestore.settings.limits import OverridesSettings
 from tracestore.settings.members_tree import LiveReadSettings, MembersSettings, PushSettings
 from tracestore.settings.s3_tree import DiskCacheSettings, S3Settings
+from tracestore.settings.sampling_tree import SamplingSettings
 from tracestore.settings.wal_tree import WalSettings
 
 KIB = 1024
@@ -238,6 +239,7 @@ class IngesterSettings:
     """Wait after a flush that failed; the live tables stay searchable meanwhile."""
     room_wait_s: float = 10.0
     """How long a sender waits for room, then it is asked to retry; not at all if flushes fail."""
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
     push_bytes_max: int = 256 * MIB
     """Requests of distributors in other processes that wait for the log, together; more are refused
     as retryable."""

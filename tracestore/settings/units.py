@@ -61,6 +61,16 @@ def parse_lines(text: str) -> tuple[str, ...]:
     return tuple(line for line in (part.strip() for part in text.split("\n")) if line)
 
 
+def parse_entries(text: str) -> tuple[str, ...]:
+    """Parse the entries of a sampling policy, one a line."""
+    return parse_lines(text)
+
+
+def parse_queries(text: str) -> tuple[str, ...]:
+    """Parse queries, one a line."""
+    return parse_lines(text)
+
+
 def parse_list(text: str) -> tuple[str, ...]:
     """Parse texts that are separated by commas; an empty one is none."""
     return tuple(word for word in (part.strip() for part in text.split(",")) if word)

@@ -6,7 +6,7 @@ The file is read as nodes and not as Python values, so a text keeps the form in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import yaml
@@ -18,6 +18,7 @@ from tracestore.settings.assignments import (
     says_nothing,
     unknown_key,
 )
+from tracestore.settings.kinds import Parser
 from tracestore.settings.schema import Ignored, Refused, Section, Target, find
 from tracestore.settings.structures import Structure
 from tracestore.settings.tempo_keys import (
@@ -25,10 +26,21 @@ from tracestore.settings.tempo_keys import (
     OWN_RECEIVER_KEYS,
     RECEIVER_NAMES,
 )
-from tracestore.settings.units import parse_lines, parse_list
+from tracestore.settings.units import parse_entries, parse_lines, parse_list, parse_queries
 from tracestore.settings.yaml_nodes import DEPTH_MAX, NULL_TAG, NodeError, Nodes, kind_of
-from tracestore.settings.yaml_rules import RuleFormError, rule_lines
+from tracestore.settings.yaml_rules import (
+    RuleFormError,
+    query_lines,
+    rule_lines,
+    sampling_lines,
+)
 
+_LINES: dict[Parser, Callable[[yaml.Node], str]] = {
+    parse_lines: rule_lines,
+    parse_entries: sampling_lines,
+    parse_queries: query_lines,
+}
+"""How rules in YAML are written a line each, by what reads the lines."""
 _RECEIVERS = ("distributor", "receivers")
 
 Path = tuple[str, ...]
@@ -107,10 +119,10 @@ class FileWalk:
         elif isinstance(value, yaml.ScalarNode):
             text = None if value.tag == NULL_TAG else value.value
             self.layer.give(path, text, origin)
-        elif isinstance(known, Target) and known.parse is parse_lines:
-            self.layer.give(path, self._lines(value, name), origin)
         elif isinstance(known, Target) and isinstance(known.parse, Structure):
             self.layer.give_value(path, self._structure(known.parse, value, name), origin)
+        elif isinstance(known, Target) and known.parse in _LINES:
+            self.layer.give(path, self._lines(known, value, name), origin)
         elif isinstance(known, Target) and _is_list(known, value):
             self.layer.give(path, self._joined(value, name), origin)
         elif isinstance(known, Target):
@@ -136,10 +148,10 @@ class FileWalk:
         except NodeError as error:
             raise SettingsError(f"{self.origin(error.node)}: {name}: {error}") from error
 
-    def _lines(self, node: yaml.Node, name: str) -> str:
-        """Write retention rules a line each. Raises: SettingsError."""
+    def _lines(self, known: Target, node: yaml.Node, name: str) -> str:
+        """Write rules a line each. Raises: SettingsError."""
         try:
-            return rule_lines(node)
+            return _LINES[known.parse](node)
         except RuleFormError as error:
             raise SettingsError(f"{self.origin(error.node)}: {name}: {error}") from error
 

@@ -1,4 +1,4 @@
-"""Retention rules in a YAML file, in each form in which people write them, to a line each.
+"""Retention rules and sampling policies in a YAML file, as people write them, to a line each.
 
 ``{status=error}: 90d`` without quotes is a mapping as a key to YAML: its text is taken from the
 file as it stands there.
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import yaml
 
+from tracestore.settings.sampling_rules import Action
+
 _FORMS = (
     "expected keys and values as '{status=error}': 90d, or a list of "
     "{query: '{status=error}', keep: 90d}"
 )
 _QUERY, _KEEP = "query", "keep"
+_ENTRIES = "expected a list of {keep: '{status=error}'}, {drop: '{...}'} and {keep_ratio: 0.1}"
 
 
 class RuleFormError(Exception):
@@ -30,6 +33,46 @@ def rule_lines(node: yaml.Node) -> str:
     if isinstance(node, yaml.SequenceNode):
         return "\n".join(_item(item) for item in node.value)
     raise RuleFormError(node)
+
+
+def sampling_lines(node: yaml.Node) -> str:
+    """Write the entries of a policy as ``ACTION: VALUE``, a line each. Raises: RuleFormError.
+
+    A list has them in order; keys and values mean ``drop`` before ``keep``, whatever their order.
+    """
+    if isinstance(node, yaml.SequenceNode):
+        return "\n".join(line for item in node.value for line in _entries(item))
+    if not isinstance(node, yaml.MappingNode):
+        raise RuleFormError(node, _ENTRIES)
+    order = [Action.DROP, Action.KEEP, Action.KEEP_RATIO]
+    lines = {action: list[str]() for action in order}
+    for key, value in node.value:
+        action = _action(key)
+        values = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        lines[action] += [f"{action}: {_text(one)}" for one in values]
+    return "\n".join(line for action in order for line in lines[action])
+
+
+def query_lines(node: yaml.Node) -> str:
+    """Write queries a line each. Raises: RuleFormError."""
+    nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    return "\n".join(_text(one) for one in nodes)
+
+
+def _entries(node: yaml.Node) -> list[str]:
+    """Read an item of a policy: a text, or keys and values, which stand for an entry each."""
+    if isinstance(node, yaml.ScalarNode):
+        return [_one_line(node, str(node.value))]
+    if not isinstance(node, yaml.MappingNode) or not node.value:
+        raise RuleFormError(node, _ENTRIES)
+    return [f"{_action(key)}: {_text(value)}" for key, value in node.value]
+
+
+def _action(key: yaml.Node) -> Action:
+    known = [action.value for action in Action]
+    if not isinstance(key, yaml.ScalarNode) or key.value not in known:
+        raise RuleFormError(key, f"an entry has one of the keys {', '.join(known)}")
+    return Action(key.value)
 
 
 def _item(node: yaml.Node) -> str:

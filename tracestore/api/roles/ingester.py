@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tracestore.api.roles.cluster import ClusterPart
+from tracestore.api.roles.compactor import make_pins
 from tracestore.api.roles.ground import Ground
 from tracestore.api.roles.wal import WalPart
 from tracestore.model.ids import SINGLE_TENANT, TenantId, WriterId
+from tracestore.query.block_source import BlockSource
 from tracestore.services.ingester.flush import Flusher
 from tracestore.services.ingester.head import Tap
 from tracestore.services.ingester.pushes import SERVICE, Pushes
+from tracestore.services.ingester.sampling import Sampling, Stored
 from tracestore.services.ingester.service import Ingester, IngesterPools
 from tracestore.services.lifecycle import Service
 from tracestore.services.live.pins import SERVICE as LIVE_SERVICE
 from tracestore.services.live.pins import LivePins
 from tracestore.services.members.member import Role
+from tracestore.services.sampling.policy import policy_of
+from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.block.writer import BlockWriter
+
+STORED_CACHE_BYTES = 32 * 1024 * 1024
+"""Memory for what is read of blocks to find traces that late spans belong to."""
 
 
 class IngesterRole:
@@ -47,6 +55,7 @@ class IngesterRole:
             labels=ground.labels,
             taps=taps,
             always=() if ground.settings.multitenancy_enabled else (SINGLE_TENANT,),
+            sampling=make_sampling(ground),
         )
         self._pushes = Pushes(
             self.ingester,
@@ -79,3 +88,21 @@ class IngesterRole:
         """Get what runs, in the order of the start."""
         wal = self._wal
         return [*wal.before(), self.ingester, self._pushes, *wal.after(self.ingester)]
+
+
+def make_sampling(ground: Ground) -> Sampling:
+    """Make what judges traces. Raises: SettingsError for a policy that cannot be worked with."""
+    policy_of(ground.settings.overrides.defaults)
+    cache = BlockCache(STORED_CACHE_BYTES)
+    return Sampling(
+        ground.settings.ingester.sampling,
+        ground.overrides.limits,
+        Stored(
+            blocks=lambda tenant: ground.follower.current().blocks(tenant),
+            open=lambda meta: BlockSource(ground.store, meta, cache),
+            pinned=make_pins(ground).all,
+        ),
+        ground.metrics,
+        ground.clock,
+        labels=ground.labels,
+    )

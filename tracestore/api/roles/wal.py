@@ -13,8 +13,9 @@ from tracestore.services.ingester.adoption import Adopter
 from tracestore.services.ingester.left_logs import LeftLogs
 from tracestore.services.ingester.moved_log import MovedLog
 from tracestore.services.ingester.own_writer import OwnWriter, new_writer_id, writer_id_on_disk
+from tracestore.services.ingester.quarantine import Quarantine
 from tracestore.services.ingester.service import Durables, Ingester
-from tracestore.services.ingester.tenant import Log, Quarantine
+from tracestore.services.ingester.tenant import Log
 from tracestore.services.instruments import WalInstruments
 from tracestore.services.lifecycle import Service
 from tracestore.settings.tree import Settings

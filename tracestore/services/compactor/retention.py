@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,16 +21,14 @@ import traceql
 from traceql.check import check
 from tracestore.clock import Clock
 from tracestore.errors import SettingsError
-from tracestore.model.results import QueryStats
 from tracestore.model.tables import SpanTables, Table
 from tracestore.query.candidates import evaluate
 from tracestore.query.control import QueryControl
-from tracestore.query.fragments import Part, locate, read_whole
-from tracestore.query.metered_source import MeteredSource
 from tracestore.query.plan import SearchPlan, plan_search
 from tracestore.query.scan import SourceScan
 from tracestore.query.source import SpanSource
 from tracestore.query.tables_source import TablesSource
+from tracestore.query.wholes import scan_of, whole_traces
 from tracestore.settings.units import parse_unit_duration
 
 Mask = npt.NDArray[np.bool_]
@@ -141,7 +139,7 @@ class RuleBook:
         self._base_s = retention.base_s
         self.rules = sorted(retention.rules, key=lambda rule: rule.keep_s)
         self._control = control
-        self._others = [self._scan(one) for one in others]
+        self._others = [scan_of(one, control) for one in others]
 
     def keep_s(self, rules: Rows) -> npt.NDArray[np.float64]:
         """(T,) how long traces stay, by the rules that ``rules_of`` gave."""
@@ -156,25 +154,13 @@ class RuleBook:
         """
         if not self.rules:
             return np.full(source.rows(Table.TRACES), -1)
-        scan = self._scan(source)
+        scan = scan_of(source, self._control)
         found = self._longest(scan)
         shorter = np.array([*(rule.keep_s < self._base_s for rule in self.rules), False])
-        for whole in self._whole(scan):
-            places = np.searchsorted(scan.traces.ids, whole.traces.ids)
+        for places, whole in whole_traces(scan, self._others, self._control):
             longest = self._longest(whole)
             found[places] = np.where(shorter[longest], -1, longest)
         return found
-
-    def _whole(self, scan: SourceScan) -> Iterator[SourceScan]:
-        """Put the traces that have parts in other blocks together with them, some at a time."""
-        ids = scan.traces.ids
-        parts = locate(self._others, ids)
-        if not parts:
-            return
-        split = np.unique(np.concatenate([part.positions for part in parts]))
-        every = np.arange(len(ids))
-        for whole in read_whole([Part(scan=scan, positions=every, rows=every), *parts], ids, split):
-            yield self._scan(whole)
 
     def _longest(self, scan: SourceScan) -> Rows:
         """(T,) place of the longest rule that matches each trace of a source."""
@@ -184,10 +170,6 @@ class RuleBook:
             if matches is not None:
                 longest[matches.rows] = place
         return longest
-
-    def _scan(self, source: SpanSource) -> SourceScan:
-        metered = MeteredSource(source, self._control, None)
-        return SourceScan(metered, QueryStats(), self._control)
 
 
 def rules_of(texts: Sequence[str]) -> tuple[Rule, ...]:

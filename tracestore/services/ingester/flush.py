@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tracestore.clock import Clock
-from tracestore.kernel import FrozenSpans
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import BlockId, TenantId
 from tracestore.storage.block.table_reader import TableReader
@@ -46,12 +45,12 @@ class Flusher:
         self._clock = clock
 
     def write(
-        self, tenant: TenantId, block_id: BlockId, frozen: FrozenSpans, segments: tuple[str, ...]
+        self, tenant: TenantId, block_id: BlockId, reader: TableReader, segments: tuple[str, ...]
     ) -> BlockMeta:
         """Write the objects of a block; nobody sees it yet. Raises: UnavailableError."""
         identity = BlockIdentity(id=block_id, tenant=tenant, wal_segments=segments)
         started_ns = self._clock.monotonic_ns()
-        meta = self._writer.write(frozen, identity)
+        meta = self._writer.write(reader, identity)
         self._metrics.flush_seconds.observe((self._clock.monotonic_ns() - started_ns) / 1e9)
         return meta
 

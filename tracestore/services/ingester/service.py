@@ -23,7 +23,8 @@ from tracestore.services.blocking import BlockingPool
 from tracestore.services.ingester.flush import Flusher
 from tracestore.services.ingester.head import Head, Request, Tap
 from tracestore.services.ingester.live import LiveSource
-from tracestore.services.ingester.tenant import Log, Quarantine, RetiredError, TenantLive
+from tracestore.services.ingester.quarantine import Quarantine
+from tracestore.services.ingester.tenant import Judging, Log, RetiredError, TenantLive
 from tracestore.services.ingester.tenants import Tenants
 from tracestore.services.tenant_labels import TenantLabels
 from tracestore.settings.tree import BlockSettings, IngesterSettings
@@ -101,8 +102,10 @@ class Ingester:
         labels: TenantLabels,
         always: tuple[TenantId, ...] = (),
         taps: Callable[[TenantId], Tap] | None = None,
+        sampling: Judging | None = None,
     ) -> None:
         """Args:
+        sampling: decides which traces are stored; None: all.
         labels: how metrics name tenants.
         taps: makes what sees the spans of a tenant's head as they come.
         always: tenants that have live tables from the start to the end, also without spans.
@@ -118,6 +121,7 @@ class Ingester:
         self._labels = labels
         self._always = frozenset(always)
         self._taps = taps
+        self._sampling = sampling
         self._tenants = Tenants(
             lambda tenant: self._make(tenant, [self._own_head(tenant)]),
             tenants_max=settings.tenants_max,
@@ -216,8 +220,10 @@ class Ingester:
             self._settings,
             self._durables.open_log(tenant),
             self._flusher,
+            clock=self._clock,
             new_head=partial(self._own_head, tenant),
             on_pending=self._wake_decoder,
+            sampling=self._sampling,
         )
         for head in heads[:-1]:
             live.adopt(head)
@@ -335,13 +341,19 @@ class Ingester:
         """Cut the heads that are old or large enough, and write those whose time has come."""
         now_ns = self._clock.monotonic_ns()
         crowded = self._largest_if_crowded()
+        lives = self._tenants.all()
+        has_room = self._wire_bytes(lives) < self._settings.live_bytes_max
+        waiting = 0
         async with asyncio.TaskGroup() as tasks:
-            for live in self._tenants.all():
+            for live in lives:
                 if live is crowded or live.is_due(now_ns):
                     live.cut()
                 for head in live.cut_heads:
-                    if head.retry_at_ns <= now_ns:
+                    if has_room and live.is_waiting(head, now_ns):
+                        waiting += 1
+                    elif head.retry_at_ns <= now_ns:
                         tasks.create_task(self._flush_or_retry_later(live, head))
+            self._metrics.sampling_waiting.set(waiting)
         closed = await self._pools.flush.run(self._close_idle, now_ns)
         for tenant in closed:
             if self._labels.of(tenant) == tenant:
@@ -355,10 +367,15 @@ class Ingester:
         """Find whose head should go first if all tenants together have too much in memory."""
         lives = self._tenants.all()
         growing = [live for live in lives if not live.cut_heads]
-        total = sum(live.wire_bytes for live in lives)
-        if len(lives) == 1 or not growing or total < self._settings.live_bytes_max:
+        if len(lives) == 1 or not growing:
+            return None
+        if self._wire_bytes(lives) < self._settings.live_bytes_max:
             return None
         return max(growing, key=lambda live: live.wire_bytes)
+
+    @staticmethod
+    def _wire_bytes(lives: Sequence[TenantLive]) -> int:
+        return sum(live.wire_bytes for live in lives)
 
     async def _flush_or_retry_later(self, live: TenantLive, head: Head) -> None:
         try:

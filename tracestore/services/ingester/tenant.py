@@ -7,25 +7,25 @@ the rotation of the log and the change of heads.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from tracestore.errors import FencedError, MalformedError, OutdatedBlockError, UnavailableError
+from tracestore.clock import Clock
+from tracestore.errors import FencedError, OutdatedBlockError, UnavailableError
 from tracestore.kernel import RequestCheck
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import TenantId
 from tracestore.services.ingester.flush import Flusher
 from tracestore.services.ingester.head import Head, Request
 from tracestore.services.ingester.live import LiveSource
+from tracestore.services.ingester.sampling import Verdict
 from tracestore.settings.tree import IngesterSettings
-from tracestore.storage.objects.interface import ObjectStore
-from tracestore.storage.objects.layout import undecodable_key
+from tracestore.storage.block.kept import KeptTraces
+from tracestore.storage.block.table_reader import TableReader
 from tracestore.storage.wal.log import WalPosition
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,31 @@ class _CutHead:
     head: Head
     rotation: Future[tuple[str, ...]]
     turn: threading.Lock
+    judge_at_ns: int
+    """Monotonic time up to which late spans of its traces are waited for."""
+    is_judged: bool = False
+    verdict: Verdict | None = None
+    """What of it is stored; None: all."""
     meta: BlockMeta | None = None
+
+
+class Judging(Protocol):
+    """What a tenant needs of ``Sampling``."""
+
+    def wait_ns(self, tenant: TenantId) -> int:
+        """Tell how long to wait for late spans."""
+
+    def judge(
+        self,
+        tenant: TenantId,
+        head: LiveSource,
+        others: Callable[[], Sequence[LiveSource]],
+        segments: Sequence[str],
+    ) -> Verdict | None:
+        """Decide which traces are stored; None: all."""
+
+    def count(self, tenant: TenantId, verdict: Verdict) -> None:
+        """Count what became of a head."""
 
 
 class RetiredError(Exception):
@@ -71,17 +95,22 @@ class TenantLive:
         wal: Log,
         flusher: Flusher,
         *,
+        clock: Clock,
         new_head: Callable[[], Head],
         on_pending: Callable[[], None],
+        sampling: Judging | None = None,
     ) -> None:
         """Args:
         new_head: makes an empty head with an ID of its own.
         on_pending: told when a request starts to wait for decoding; called from any thread.
+        sampling: decides which traces are stored; None: all.
         """
         self.tenant = tenant
         self._settings = settings
         self._wal = wal
         self._flusher = flusher
+        self._clock = clock
+        self._sampling = sampling
         self._new_head = new_head
         self._on_pending = on_pending
         self._lock = threading.Lock()
@@ -196,8 +225,7 @@ class TenantLive:
         with self._lock:
             if self._retired:
                 raise RetiredError
-            cut = _CutHead(head=head, rotation=nothing, turn=threading.Lock())
-            self._cut = (*self._cut, cut)
+            self._cut = (*self._cut, self._cut_head(head, nothing))
 
     def grow(self, head: Head) -> None:
         """Go on with a head that the replay has filled; before the first ``append``."""
@@ -224,11 +252,30 @@ class TenantLive:
         with self._lock:
             if self._live.is_empty:
                 return
-            cut = _CutHead(
-                head=self._live, rotation=self._wal.request_rotation(), turn=threading.Lock()
-            )
+            cut = self._cut_head(self._live, self._wal.request_rotation())
             self._cut = (*self._cut, cut)
             self._live = self._new_head()
+
+    def _cut_head(self, head: Head, rotation: Future[tuple[str, ...]]) -> _CutHead:
+        wait_ns = 0 if self._sampling is None else self._sampling.wait_ns(self.tenant)
+        return _CutHead(
+            head=head,
+            rotation=rotation,
+            turn=threading.Lock(),
+            judge_at_ns=self._clock.monotonic_ns() + wait_ns if wait_ns else 0,
+        )
+
+    def is_waiting(self, head: Head, now_ns: int) -> bool:
+        """Tell whether a head that was cut should wait for late spans of its traces a while longer.
+
+        Only while there is room: not if the next head is half full, or another one waits, too.
+        """
+        cuts = self._cut
+        half_full = self._live.wire_bytes >= self._settings.max_block_bytes // 2
+        if half_full or len(cuts) > 1:
+            return False
+        waiting = (cut for cut in cuts if cut.head is head and not cut.is_judged)
+        return any(now_ns < cut.judge_at_ns for cut in waiting)
 
     def flush(self, head: Head) -> None:
         """Write the block of a head that was cut, commit it, and drop its segments.
@@ -248,11 +295,10 @@ class TenantLive:
                 return
             segments = self._segments(cut)
             view = head.seal()
-            if view is not None:
+            stored = None if view is None else self._stored(cut, view, segments)
+            if stored is not None:
                 if cut.meta is None:
-                    cut.meta = self._flusher.write(
-                        self.tenant, head.block_id, view.frozen, segments
-                    )
+                    cut.meta = self._flusher.write(self.tenant, head.block_id, stored, segments)
                 try:
                     self._flusher.commit(cut.meta, head.fence)
                 except FencedError:
@@ -264,7 +310,28 @@ class TenantLive:
                     head.rename(self._new_head().block_id)
                     raise
             self._let_go(cut)
+        if self._sampling is not None and cut.verdict is not None:
+            self._sampling.count(self.tenant, cut.verdict)
         self._drop(segments)
+
+    def _stored(
+        self, cut: _CutHead, view: LiveSource, segments: tuple[str, ...]
+    ) -> TableReader | None:
+        """Get what of a head is stored, which is decided once; None: nothing."""
+        if self._sampling is not None and not cut.is_judged:
+            cut.verdict = self._sampling.judge(
+                self.tenant, view, lambda: self._views_without(cut.head), segments
+            )
+            cut.is_judged = True
+        if cut.verdict is None or cut.verdict.keeps_all:
+            return view.frozen
+        if cut.verdict.keeps_none:
+            return None
+        return KeptTraces(view.frozen, cut.verdict.weights)
+
+    def _views_without(self, head: Head) -> list[LiveSource]:
+        views = (other.view() for other in self.heads if other is not head)
+        return [view for view in views if view is not None]
 
     def _let_go(self, cut: _CutHead) -> None:
         with self._lock:
@@ -295,37 +362,3 @@ class TenantLive:
     def close(self) -> None:
         """End the log; what is not flushed is replayed by the next start."""
         self._wal.close()
-
-
-class Quarantine:
-    """Keeps acknowledged requests that the decoder refuses although ``check`` let them pass."""
-
-    def __init__(self, directory: Path, store: ObjectStore | None = None) -> None:
-        """Args:
-        directory: where they are kept, each in a file.
-        store: where they are kept instead, for a process whose disk may be gone tomorrow.
-        """
-        self._directory = directory
-        self._store = store
-        self._kept = 0
-
-    def keep(self, request: Request, error: MalformedError) -> None:
-        """Write the bytes to a file or object of their own, and say so in the log."""
-        self._kept += 1
-        extra = {"offset": error.offset, "reason": error.reason}
-        try:
-            extra["file"] = self._write(request)
-        except (OSError, UnavailableError) as failure:
-            extra["error"] = str(failure)
-        log.error("acknowledged request cannot be decoded", extra=extra)
-
-    def _write(self, request: Request) -> str:
-        """Keep the bytes. Returns: where. Raises: OSError, UnavailableError."""
-        if self._store is not None:
-            key = undecodable_key(hashlib.blake2b(request, digest_size=16).hexdigest())
-            self._store.put(key, bytes(request))
-            return key
-        path = self._directory / f"undecodable-{id(request):x}-{self._kept}.otlp"
-        self._directory.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(request)
-        return str(path)

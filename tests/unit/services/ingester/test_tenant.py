@@ -14,7 +14,8 @@ from tracestore.model.ids import SINGLE_TENANT, new_block_id
 from tracestore.model.results import QueryStats
 from tracestore.services.ingester.flush import Flusher
 from tracestore.services.ingester.head import Head
-from tracestore.services.ingester.tenant import Quarantine, TenantLive
+from tracestore.services.ingester.quarantine import Quarantine
+from tracestore.services.ingester.tenant import TenantLive
 from tracestore.settings.tree import BlockSettings, IngesterSettings
 from tracestore.settings.wal_tree import BucketWalSettings, WalSettings
 from tracestore.storage.block.writer import BlockWriter
@@ -42,6 +43,7 @@ class Setup:
             IngesterSettings(**settings),  # type: ignore[arg-type]
             self.wal,
             Flusher(writer, self.commit, metrics, self.clock),
+            clock=self.clock,
             new_head=self.new_head,
             on_pending=self.wake,
         )
