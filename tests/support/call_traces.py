@@ -37,7 +37,9 @@ def call_spans(seed: int, sources: int) -> list[Placed]:
         made = _span(rng)
         held = frozenset(rng.choices(range(sources), k=rng.choice([1, 1, 2])))
         placed = Placed(made, rng.choice(resources), ("io", "", []), held, rng.choice([1, 1, 1, 2]))
-        found.setdefault((made.trace_id, made.span_id, made.kind), placed)
+        other = {Span.SPAN_KIND_CLIENT: 4, Span.SPAN_KIND_PRODUCER: 3}.get(made.kind)
+        if (made.trace_id, made.span_id, other) not in found:  # two clients under one ID: nobody
+            found.setdefault((made.trace_id, made.span_id, made.kind), placed)
     return list(found.values())
 
 

@@ -136,6 +136,7 @@ class Edge:
     server_name: str = ""
     connection: str = ""
     virtual: str = ""
+    has_failed: bool = False
 
     @property
     def sides(self) -> list[NaiveSpan]:
@@ -160,42 +161,73 @@ def _peer(one: NaiveSpan) -> str:
 
 
 def edges(spans: list[NaiveSpan], *, every_server: bool = False) -> list[Edge]:
-    """Find the requests: a client span has the server span that ended first, or all of them."""
+    """Find the requests.
+
+    Args:
+        spans: in the order of their ends.
+        every_server: each server span below a client span is one; else as the generator pairs.
+    """
     taking = [one for one in spans if one.service and one.span.kind in (2, 3, 4, 5)]
-    clients: dict[tuple[bytes, bytes], NaiveSpan] = {}
-    made: list[Edge] = []
-    for one in sorted(taking, key=lambda one: one.span.kind):
-        if one.span.kind not in (3, 4):
-            continue
-        if name := _database(one):
-            made.append(Edge(one, None, one.service, name, "database"))
-        elif (one.span.trace_id, one.span.span_id) in clients:
-            made += _alone(one)  # a second kind under one ID
-        else:
-            clients[one.span.trace_id, one.span.span_id] = one
-    answered: set[tuple[bytes, bytes]] = set()
+    made = _joined(taking) if every_server else _paired(taking)
     for one in taking:
-        if one.span.kind not in (2, 5):
-            continue
-        key = one.span.trace_id, one.parent
-        client = clients.get(key) if one.parent else None
-        if client is not None and (every_server or key not in answered):
-            answered.add(key)
-            is_message = client.span.kind == 4 or one.span.kind == 5
-            kind = "messaging_system" if is_message else ""
-            made.append(Edge(client, one, client.service, one.service, kind))
-        elif not one.parent:
+        if one.span.kind in (2, 5) and not one.parent:
             caller = _peer(one) or "user"
             made.append(Edge(None, one, caller, one.service, "virtual_node", "client"))
-    for key, client in clients.items():
-        if key not in answered:
-            made += _alone(client)
     return made
 
 
-def _alone(client: NaiveSpan) -> list[Edge]:
-    peer = _peer(client)
-    return [Edge(client, None, client.service, peer, "virtual_node", "server")] if peer else []
+def _paired(taking: list[NaiveSpan]) -> list[Edge]:
+    """Take one span after another; what is whole leaves, what waits for ever is looked at."""
+    waiting: dict[tuple[bytes, bytes], Edge] = {}
+    made: list[Edge] = []
+    for one in taking:
+        is_client = one.span.kind in (3, 4)
+        if not is_client and not one.parent:
+            continue
+        key = one.span.trace_id, one.span.span_id if is_client else one.parent
+        edge = waiting.setdefault(key, Edge())
+        edge.has_failed |= one.span.status.code == 2
+        if one.span.kind in (4, 5):
+            edge.connection = "messaging_system"
+        if is_client:
+            edge.client, edge.client_name = one, one.service
+        else:
+            edge.server, edge.server_name = one, one.service
+        if one.span.kind == 3 and (name := _database(one)):
+            edge.server, edge.server_name, edge.connection = None, name, "database"
+        if edge.client_name and edge.server_name:
+            made.append(waiting.pop(key))
+    for edge in waiting.values():
+        if edge.client and (peer := _peer(edge.client)):
+            edge.server_name, edge.connection, edge.virtual = peer, "virtual_node", "server"
+            made.append(edge)
+    return made
+
+
+def _joined(taking: list[NaiveSpan]) -> list[Edge]:
+    """Join each server span to its client span."""
+    clients = {
+        (one.span.trace_id, one.span.span_id): one for one in taking if one.span.kind in (3, 4)
+    }
+    called = set()
+    made = []
+    for one in taking:
+        key = one.span.trace_id, one.parent
+        client = clients.get(key)
+        if one.span.kind in (3, 4) or client is None:
+            continue
+        if client.span.kind == 3 and _database(client):
+            continue
+        called.add(key)
+        is_message = client.span.kind == 4 or one.span.kind == 5
+        kind = "messaging_system" if is_message else ""
+        made.append(Edge(client, one, client.service, one.service, kind))
+    for key, client in clients.items():
+        if client.span.kind == 3 and (name := _database(client)):
+            made.append(Edge(client, None, client.service, name, "database"))
+        elif key not in called and (peer := _peer(client)):
+            made.append(Edge(client, None, client.service, peer, "virtual_node", "server"))
+    return made
 
 
 def edge_metrics(
@@ -218,7 +250,8 @@ def edge_metrics(
         )
         total = totals[labels, point]
         total.count += 1
-        total.failed += any(side.span.status.code == 2 for side in edge.sides)
+        failed = any(side.span.status.code == 2 for side in edge.sides)
+        total.failed += edge.has_failed or failed
         _observe(total, edge, is_graph=every_server)
     return totals
 

@@ -75,7 +75,10 @@ def dimension_label(attribute: str) -> str:
 
 
 def value_text(value: object) -> str:
-    """Write the value of an attribute as a label has it: plain decimals, ``true``, ``[a, b]``."""
+    """Write the value of an attribute as a label has it: plain decimals, ``true``.
+
+    Arrays are written as Tempo does: ``[a b]`` without the blank.
+    """
     match value:
         case str():
             return value
@@ -84,7 +87,7 @@ def value_text(value: object) -> str:
         case float():
             return _float_text(value)
         case tuple() | list():
-            return f"[{', '.join(map(value_text, value))}]"
+            return f"[{''.join(map(value_text, value))}]"
     return str(value)
 
 

@@ -92,7 +92,10 @@ class EdgeCounting:
             marked: (N,) the spans of which one must be.
         """
         spans = ChunkSpans(scan)
-        edges = self._finder.find(spans, self._policies.allowed(scan, traces))
+        edges = self._finder.find(spans, traces)
+        seen = self._policies.allowed(scan, True)
+        if seen is not True:  # a side that is left out takes the other with it
+            edges = edges.take(~_touching(edges, ~to_array(seen, scan.chunk.spans)))
         if marked is not True:
             edges = edges.take(_touching(edges, to_array(marked, scan.chunk.spans)))
         if len(edges) == 0:
@@ -108,7 +111,7 @@ class EdgeCounting:
 
     def _observed(self, spans: ChunkSpans, edges: Edges, series: Rows, points: Rows) -> Observed:
         weights = self._weights.of(spans.scan)
-        failed = _of_side(spans.is_failed, edges.client) | _of_side(spans.is_failed, edges.server)
+        failed = _touching(edges, spans.is_failed) | edges.also_failed
         return Observed(
             series=series,
             points=points,
@@ -155,13 +158,13 @@ class _Labels:
         edges, known = self._edges, self._texts.texts
         match label:
             case names.CLIENT:
-                return edges.client_name[rows]
+                return edges.client_name.take(rows)
             case names.SERVER:
-                return edges.server_name[rows]
+                return edges.server_name.take(rows)
             case names.CONNECTION_TYPE:
-                return known.of_texts(CONNECTION_TEXTS)[edges.connection[rows]]
+                return known.of_texts(CONNECTION_TEXTS).take(edges.connection.take(rows))
             case names.VIRTUAL_NODE if self._settings.enable_virtual_node_label:
-                return known.of_texts(VIRTUAL_TEXTS)[edges.virtual[rows]]
+                return known.of_texts(VIRTUAL_TEXTS).take(edges.virtual.take(rows))
         return self._dimension(label, edges.take(rows))
 
     def _dimension(self, label: str, edges: Edges) -> Codes:

@@ -9,7 +9,7 @@ Source: wire contract, section 17.3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -19,7 +19,7 @@ from tracestore import kernel
 from tracestore.model import span_metrics as names
 from tracestore.query.chunk_spans import ChunkSpans
 from tracestore.query.label_texts import Codes, LabelTexts
-from tracestore.query.masks import Mask, to_array
+from tracestore.query.masks import BoolArray, Mask, to_array
 from tracestore.query.scan import ChunkScan
 from tracestore.settings.generator_tree import ServiceGraphsSettings
 
@@ -27,7 +27,10 @@ Rows = npt.NDArray[np.int64]
 Times = npt.NDArray[np.uint64]
 SERVICE_NAME = "service.name"
 _NOBODY, _CLIENT, _PRODUCER, _SERVER = 0, 1, 2, 3
-_SIDE_OF_KIND = np.array([_NOBODY, _NOBODY, _SERVER, _CLIENT, _PRODUCER, _SERVER], np.uint8)
+_SIDE_OF_KIND = np.array(
+    [_NOBODY, _NOBODY, _SERVER, _CLIENT, _PRODUCER, _SERVER, _NOBODY], np.uint8
+)
+"""The last one stands for kinds that are not known."""
 _KIND_PRODUCER, _KIND_CONSUMER = 4, 5
 NO_SPAN = -1
 
@@ -67,6 +70,8 @@ class Edges:
     server_name: Codes
     connection: npt.NDArray[np.uint8]
     virtual: npt.NDArray[np.uint8]
+    also_failed: npt.NDArray[np.bool_]
+    """Whether a server span failed whose place another one took."""
 
     def __len__(self) -> int:
         return len(self.client)
@@ -80,6 +85,7 @@ class Edges:
             server_name=self.server_name[rows],
             connection=self.connection[rows],
             virtual=self.virtual[rows],
+            also_failed=self.also_failed[rows],
         )
 
     @property
@@ -104,48 +110,56 @@ class EdgeFinder:
 
         Args:
             is_every_server: each server span below a client span is a request; else a client span
-                makes one, that with the server span that ended first.
+                makes one, as with the generator that takes spans in the order of their ends.
         """
         self._texts = texts
         self._settings = settings
         self._is_every_server = is_every_server
 
     def find(self, spans: ChunkSpans, allowed: Mask) -> Edges:
-        """Find the requests between spans that are allowed to take part."""
+        """Find the requests between spans of which some may take part."""
         scan = spans.scan
         services = self._texts.of_resource(scan, SERVICE_NAME)
         sides = self._sides(spans, services, allowed)
-        clients = np.flatnonzero((sides == _CLIENT) | (sides == _PRODUCER))
-        databases = self._databases(scan, clients)
-        is_database = databases != 0
-        asked = clients[is_database]
-        sides[asked] = _NOBODY
         parents = spans.ids("parent_span_id")
         callers = kernel.pair_calls(scan.span_counts, spans.ids("span_id"), parents, sides)
-        servers = np.flatnonzero(callers >= 0)
-        if not self._is_every_server:
-            servers = _first_of_each(servers, callers, spans)
-        is_answered = np.zeros(scan.chunk.spans, np.bool_)
-        is_answered[callers[servers]] = True
-        alone = clients[~is_database & ~is_answered[clients]]
+        calls = self._calls(spans, callers)
+        clients = np.flatnonzero((sides == _CLIENT) | (sides == _PRODUCER))
+        plain = np.flatnonzero(sides == _CLIENT)
+        databases = self._databases(scan, plain)
+        asking, databases = plain[databases != 0], databases[databases != 0]
+        is_settled = np.zeros(scan.chunk.spans, np.bool_)
+        is_settled[asking] = True
+        pairs = calls.take(~is_settled[calls.client])
+        also_failed = np.zeros(scan.chunk.spans, np.bool_)
+        also_failed[calls.client] = calls.also_failed
+        is_settled[pairs.client] = True
         roots = np.flatnonzero((sides == _SERVER) & (parents == 0))
         parts = [
-            self._pairs(spans, services, callers[servers].astype(np.int64), servers),
-            self._to_databases(scan, services, asked, databases[is_database]),
-            self._to_nowhere(scan, services, alone),
+            self._pairs(spans, services, pairs),
+            self._to_databases(scan, services, asking, databases, also_failed[asking]),
+            self._to_nowhere(scan, services, clients[~is_settled[clients]]),
             self._from_nowhere(scan, services, roots),
         ]
         return _joined(parts)
 
+    def _calls(self, spans: ChunkSpans, callers: npt.NDArray[np.int32]) -> _Calls:
+        servers = np.flatnonzero(callers >= 0)
+        clients = callers[servers].astype(np.int64)
+        if not self._is_every_server:
+            return _one_of_each(spans, clients, servers)
+        return _Calls(clients, servers, np.zeros(len(servers), np.bool_))
+
     def _sides(self, spans: ChunkSpans, services: Codes, allowed: Mask) -> npt.NDArray[np.uint8]:
         """Tell what each span is of a request, if it takes part in one."""
         kinds = spans.kinds
-        known = (kinds >= 0) & (kinds < len(_SIDE_OF_KIND)) & (services != 0)
-        known &= to_array(allowed, len(kinds))
-        return _SIDE_OF_KIND[np.where(known, kinds, 0)]
+        known = np.clip(kinds, 0, len(_SIDE_OF_KIND))
+        sides = _SIDE_OF_KIND.take(known)
+        sides *= services != 0
+        return sides if allowed is True else sides * to_array(allowed, len(kinds))
 
-    def _pairs(self, spans: ChunkSpans, services: Codes, clients: Rows, servers: Rows) -> Edges:
-        kinds = spans.kinds
+    def _pairs(self, spans: ChunkSpans, services: Codes, calls: _Calls) -> Edges:
+        kinds, clients, servers = spans.kinds, calls.client, calls.server
         is_message = (kinds[clients] == _KIND_PRODUCER) | (kinds[servers] == _KIND_CONSUMER)
         connection = np.where(is_message, Connection.MESSAGING, Connection.PLAIN)
         return Edges(
@@ -155,6 +169,7 @@ class EdgeFinder:
             server_name=services[servers],
             connection=connection.astype(np.uint8),
             virtual=np.zeros(len(clients), np.uint8),
+            also_failed=calls.also_failed,
         )
 
     # --- databases -----------------------------------------------------------------------------
@@ -164,13 +179,21 @@ class EdgeFinder:
         keys = self._settings.database_name_attributes
         return self._texts.first_of(scan, keys, clients, of_resource=True)
 
-    def _to_databases(self, scan: ChunkScan, services: Codes, rows: Rows, said: Codes) -> Edges:
+    def _to_databases(
+        self,
+        scan: ChunkScan,
+        services: Codes,
+        rows: Rows,
+        said: Codes,
+        also_failed: BoolArray,
+    ) -> Edges:
         keys = ("peer.service", "server.address")
         found = self._texts.first_of(scan, keys, rows, of_resource=True)
         missing = np.flatnonzero(found == 0)
         found[missing] = self._peer_address(scan, rows[missing])
         found = np.where(found == 0, said, found)
-        return _lone(rows, services[rows], found, connection=Connection.DATABASE)
+        made = _lone(rows, services[rows], found, connection=Connection.DATABASE)
+        return replace(made, also_failed=also_failed)
 
     def _peer_address(self, scan: ChunkScan, rows: Rows) -> Codes:
         address = self._texts.of_either(scan, "network.peer.address", rows)
@@ -197,6 +220,7 @@ class EdgeFinder:
             server_name=services[rows],
             connection=np.full(len(rows), Connection.VIRTUAL, np.uint8),
             virtual=np.full(len(rows), VirtualSide.CLIENT, np.uint8),
+            also_failed=np.zeros(len(rows), np.bool_),
         )
 
     def _peers(self, scan: ChunkScan, rows: Rows) -> Codes:
@@ -214,6 +238,7 @@ def _lone(rows: Rows, services: Codes, called: Codes, *, connection: Connection)
         server_name=called,
         connection=np.full(len(rows), connection, np.uint8),
         virtual=np.full(len(rows), virtual, np.uint8),
+        also_failed=np.zeros(len(rows), np.bool_),
     )
 
 
@@ -225,16 +250,39 @@ def _joined(parts: Sequence[Edges]) -> Edges:
         server_name=np.concatenate([part.server_name for part in parts]),
         connection=np.concatenate([part.connection for part in parts]),
         virtual=np.concatenate([part.virtual for part in parts]),
+        also_failed=np.concatenate([part.also_failed for part in parts]),
     )
 
 
-def _first_of_each(servers: Rows, callers: npt.NDArray[np.int32], spans: ChunkSpans) -> Rows:
-    """Keep one server span of each client span: that which ended first, ties by span ID."""
-    called = callers[servers]
-    if len(servers) == 0 or np.bincount(called).max() == 1:
-        return servers
-    ids = spans.ids("span_id")[servers].byteswap()  # in memory the first byte comes first
-    kinds = spans.kinds[servers]
-    order = np.lexsort((kinds, ids, spans.end_ns[servers], called))
-    is_first = np.diff(called[order], prepend=-1) != 0
-    return np.sort(servers[order[is_first]])
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Pairs of a client span and a server span, and what is known beside."""
+
+    client: Rows
+    server: Rows
+    also_failed: BoolArray
+
+    def take(self, rows: BoolArray) -> _Calls:
+        return _Calls(self.client[rows], self.server[rows], self.also_failed[rows])
+
+
+def _one_of_each(spans: ChunkSpans, clients: Rows, servers: Rows) -> _Calls:
+    """Keep one server span of each client span.
+
+    The generator takes spans as they come: a server span waits for its client and is replaced by
+    the next one, which keeps what failed; once both are there the request is over. So it is the
+    last of those that ended before the client did, else the first behind it.
+    """
+    if len(servers) == 0 or np.bincount(clients).max() == 1:
+        return _Calls(clients, servers, np.zeros(len(servers), np.bool_))
+    ids = spans.ids("span_id").byteswap()  # in memory the first byte comes first
+    order = np.lexsort((spans.kinds[servers], ids[servers], spans.end_ns[servers], clients))
+    clients, servers = clients[order], servers[order]
+    own, other = spans.end_ns[servers], spans.end_ns[clients]
+    is_tie = own == other
+    is_before = (own < other) | (is_tie & (ids[servers] < ids[clients]))
+    begins = np.flatnonzero(np.diff(clients, prepend=-1) != 0)
+    before = np.add.reduceat(is_before.astype(np.int64), begins)
+    failed = np.add.reduceat(is_before & spans.is_failed[servers], begins, dtype=np.int64)
+    kept = begins + np.maximum(before - 1, 0)
+    return _Calls(clients[kept], servers[kept], failed > 0)

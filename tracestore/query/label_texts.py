@@ -147,12 +147,13 @@ class LabelTexts:
         self, scan: ChunkScan, name: str, names: Sequence[str], rows: Rows | None = None
     ) -> Codes:
         """Number a column of spans that holds numbers with names; others are their digits."""
-        found = numbered(scan, name)
-        values, places = np.unique(found if rows is None else found[rows], return_inverse=True)
-        told = [
-            names[value] if 0 <= value < len(names) else str(value) for value in values.tolist()
-        ]
-        return self.texts.of_texts(told)[places]
+        found = numbered(scan, name).astype(np.int64)
+        if rows is not None:
+            found = found.take(rows)
+        places, first = number_by_first(found - found.min(initial=0))
+        values = found[first].tolist()
+        told = [names[one] if 0 <= one < len(names) else str(one) for one in values]
+        return self.texts.of_texts(told).take(places)
 
     def _attribute(self, scope: Scope, key: str) -> Attribute:
         if (scope, key) not in self._attributes:

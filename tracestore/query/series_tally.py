@@ -104,10 +104,11 @@ class SeriesTally:
             series, points, seconds = series[observed], points[observed], seconds[observed]
             weights = None if weights is None else weights[observed]
         bucket = np.searchsorted(self._bounds, seconds, side="left")
-        keys = ((series * self._sides + side) * self._width + bucket) * self._points + points
-        numbers, distinct = closer(keys)
+        numbers, distinct = closer((series * self._width + bucket) * self._points + points)
         counts = np.bincount(numbers, weights, len(distinct)).astype(np.float64)
-        self._buckets.add(distinct, [counts])
+        own, rest = split(distinct, self._width * self._points)
+        keys = (own * self._sides + side) * (self._width * self._points) + rest
+        self._buckets.add(keys, [counts])
 
     def _show(self, seen: Observed, trace_ids: npt.NDArray[np.bytes_]) -> None:
         """Keep the slowest of each series, and the slowest that failed."""

@@ -57,7 +57,7 @@ def test_dimensions_are_of_the_resource_before_the_span() -> None:
     assert counted(ask(Family.CALLS, body, spans=settings)) == {
         "__service=own,http_method=GET,zone=a": 1,
         "n=1000000000000000000000,zone=a": 1,
-        "n=[1, 2],zone=a": 1,
+        "n=[12],zone=a": 1,
         "n=false,zone=a": 1,
     }
 
@@ -140,6 +140,34 @@ def test_policies_decide_which_spans_count(policies: list[FilterPolicy], kept: s
 
     found = ask(Family.CALLS, shop(*GET_PUT_DEL), spans=settings, by=("span_name",))
     assert {dict(labels)["span_name"] for labels in found.labels} == kept
+
+
+def test_a_side_that_is_left_out_takes_the_other_with_it() -> None:
+    client = span(trace=1, id=1, parent=9, kind="client", attributes={"peer.service": "bank"})
+    server = span(trace=1, id=2, parent=1, kind="server")
+    body = [shop(client), request(resource={"service.name": "bank"}, spans=[server])]
+    hidden = FilterPolicy(exclude=policy("strict", resource__service__name="bank"))
+
+    assert len(ask(Family.EDGES, *body).labels) == 1
+    settings = ServiceGraphsSettings(filter_policies=(hidden,))
+    assert ask(Family.EDGES, *body, graphs=settings).labels == ()
+
+
+def test_of_two_tries_the_last_before_the_client_counts_and_what_failed() -> None:
+    client = span(trace=1, id=1, parent=9, kind="client", duration_ms=50)
+    tries = [
+        span(trace=1, id=2, parent=1, kind="server", duration_ms=10, status="error"),
+        span(trace=1, id=3, parent=1, kind="server", start_ms=20, duration_ms=20),
+        span(trace=1, id=4, parent=1, kind="server", start_ms=40, duration_ms=90),
+    ]
+    body = [shop(client), request(resource={"service.name": "bank"}, spans=tries)]
+
+    found = ask(Family.EDGES, *body)
+    assert counted(found) == {"client=shop,server=bank": 1}
+    assert found.failed[0, 0] == 1
+    assert found.sums["server"][0, 0] == pytest.approx(0.02)
+    graph = ask(Family.EDGES, *body, is_graph=True)
+    assert (graph.counts[0, 0], graph.failed[0, 0]) == (3, 1)
 
 
 def test_dimensions_of_a_request_have_a_side() -> None:
