@@ -31,6 +31,7 @@ usage: tracestore [command] [flags]
   block    list the blocks, look into one, verify them
   usage    how many bytes tenants, services and attributes take
   retention  what goes when, by tenant and rule
+  sampling  what a sampling policy would keep and save, on stored traces
 
   --help, --version
 
@@ -58,6 +59,12 @@ def _run_retention(argv: Sequence[str]) -> int:
     return run_retention(argv)
 
 
+def _run_sampling(argv: Sequence[str]) -> int:
+    from tracestore.cli.sampling import run_sampling
+
+    return run_sampling(argv)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "serve": run_serve,
     "query": run_query,
@@ -69,6 +76,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "block": _run_block,
     "usage": _run_usage,
     "retention": _run_retention,
+    "sampling": _run_sampling,
 }
 
 

@@ -24,6 +24,7 @@ from tracestore.settings.sampling_rules import Action, parse_entry
 Rows = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 Weights = npt.NDArray[np.float64]
+NO_RULE = "(no rule)"
 POLICIES_REMEMBERED = 1024
 
 
@@ -48,6 +49,8 @@ class Policy:
     rules: tuple[Rule, ...]
     ratio: float
     """Share that is kept of what no rule matches."""
+    says_ratio: bool = True
+    """Whether the policy names it; else it follows from the rules."""
 
     def weights(self, places: Rows, hashes: Hashes) -> Weights:
         """Tell for how many traces each stands; 0: it is dropped.
@@ -93,9 +96,12 @@ def parse_policy(sampling: tuple[str, ...], drop: tuple[str, ...] = ()) -> Polic
             ratio = entry.ratio
         else:
             rules.append(_rule(entry.query, keeps=entry.action is Action.KEEP))
-    if ratio is None:
-        ratio = 0.0 if any(rule.keeps for rule in rules) else 1.0
-    return Policy(rules=tuple(rules), ratio=ratio)
+    by_rules = 0.0 if any(rule.keeps for rule in rules) else 1.0
+    return Policy(
+        rules=tuple(rules),
+        ratio=by_rules if ratio is None else ratio,
+        says_ratio=ratio is not None,
+    )
 
 
 def _rule(query: str, *, keeps: bool) -> Rule:
@@ -115,4 +121,5 @@ def _rule(query: str, *, keeps: bool) -> Rule:
 
 def rule_texts(policy: Policy) -> Sequence[str]:
     """Name what decides: the rules, and the rest behind them."""
-    return [*(rule.text for rule in policy.rules), f"{Action.KEEP_RATIO}: {policy.ratio:g}"]
+    rest = f"{Action.KEEP_RATIO}: {policy.ratio:g}" if policy.says_ratio else NO_RULE
+    return [*(rule.text for rule in policy.rules), rest]
