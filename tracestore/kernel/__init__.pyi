@@ -433,10 +433,12 @@ def arrived_spans(
 def arrived_resources(builder: SpanBuilder) -> int:
     """Count the distinct resources so far."""
 
-def arrived_texts(builder: SpanBuilder, column: str, start: int) -> pa.StringArray:
-    """Copy the texts of ``name``, ``status_message`` or ``trace_state`` from number ``start`` on.
+def arrived_texts(
+    builder: SpanBuilder, column: str, numbers: npt.NDArray[np.int32]
+) -> pa.StringArray:
+    """Copy texts of ``name``, ``status_message`` or ``trace_state`` by their numbers.
 
-    The text 0 is empty.
+    Raises: IndexError for a number that no text has.
     """
 
 def arrived_keys(builder: SpanBuilder, table: Table, start: int) -> pa.StringArray:
@@ -454,9 +456,9 @@ def arrived_values(
     """
 
 def arrived_value_texts(
-    builder: SpanBuilder, table: Table, column: int, start: int
+    builder: SpanBuilder, table: Table, column: int, numbers: npt.NDArray[np.int32]
 ) -> pa.StringArray:
-    """Copy the texts of a column of STRING or ANY, from number ``start`` on."""
+    """Copy texts of a column of STRING or ANY by their numbers. Raises: IndexError."""
 
 class TextTable:
     """Numbers of distinct byte strings or rows, in the order in which they first came.
@@ -481,6 +483,8 @@ class TextTable:
         """Get the rows from number ``start`` on, (n, width)."""
     def text(self, number: int) -> bytes:
         """Get a string. Raises: IndexError."""
+    def take(self, numbers: npt.NDArray[np.int32]) -> pa.StringArray:
+        """Copy strings, which must be UTF-8, by their numbers. Raises: IndexError."""
     def array(self, start: int = 0) -> pa.StringArray:
         """Copy the strings from number ``start`` on; they must be UTF-8."""
 

@@ -25,7 +25,7 @@ from tracestore.kernel.head cimport (
     SpanRow,
 )
 from tracestore.kernel.sparse cimport Attributes, Entry, SparseColumn, lower_bound
-from tracestore.kernel.text_table cimport text_array
+from tracestore.kernel.text_table cimport text_array, texts_at
 from tracestore.kernel.texts cimport Bytes, Texts, find_text, put, put_byte, text_start
 from tracestore.kernel.values cimport (
     TYPE_ANY,
@@ -100,12 +100,11 @@ def arrived_resources(SpanBuilder builder):
     return builder.head.rows[RESOURCES].size
 
 
-def arrived_texts(SpanBuilder builder, str column, Py_ssize_t start):
-    """Copy the texts that the numbers from ``start`` on stand for. The text 0 is empty."""
+def arrived_texts(SpanBuilder builder, str column, const int32_t[::1] numbers):
+    """Copy the texts that numbers of a column stand for. The text 0 is empty."""
+    cdef Texts* texts = &builder.head.texts[<int>DICTIONARIES[column]]
     with builder.lock:
-        if builder.head.texts[<int>DICTIONARIES[column]].count == 0 and start == 0:
-            return pa.array([""], pa.string())
-        return text_array(&builder.head.texts[<int>DICTIONARIES[column]], start)
+        return texts_at(texts, numbers)
 
 
 def arrived_keys(SpanBuilder builder, table, Py_ssize_t start):
@@ -137,10 +136,12 @@ def arrived_values(SpanBuilder builder, table, str key, Py_ssize_t start, Py_ssi
     return parts
 
 
-def arrived_value_texts(SpanBuilder builder, table, int32_t column, Py_ssize_t start):
-    """Copy the texts of a column of strings, or of JSON, from number ``start`` on."""
+def arrived_value_texts(
+    SpanBuilder builder, table, int32_t column, const int32_t[::1] numbers
+):
+    """Copy the texts of a column of strings, or of JSON."""
     with builder.lock:
-        return text_array(&builder.head.attributes[number_of(table)].columns[column].texts, start)
+        return texts_at(&builder.head.attributes[number_of(table)].columns[column].texts, numbers)
 
 
 cdef int number_of(table) except -1:

@@ -97,6 +97,10 @@ cdef class TextTable:
         cdef Wire at = text_start(&self.texts, <int32_t>number)
         return (<const char*>at)[: text_size(&self.texts, <int32_t>number)]
 
+    def take(self, const int32_t[::1] numbers):
+        """Copy the strings of some numbers, as an Arrow array of text."""
+        return texts_at(&self.texts, numbers)
+
     def array(self, Py_ssize_t start=0):
         """Copy the strings from number ``start`` on, as an Arrow array of text."""
         return text_array(&self.texts, start)
@@ -115,3 +119,23 @@ cdef object text_array(const Texts* texts, Py_ssize_t start):
     return pa.StringArray.from_buffers(
         count, pa.py_buffer(offsets - offsets[0]), pa.py_buffer(data)
     )
+
+
+cdef object texts_at(const Texts* texts, const int32_t[::1] numbers):
+    """Copy some strings."""
+    cdef Py_ssize_t count = numbers.shape[0]
+    cdef Py_ssize_t i
+    offsets = np.zeros(count + 1, np.int32)
+    cdef int32_t[::1] ends = offsets
+    for i in range(count):
+        if not 0 <= numbers[i] < texts.count:
+            raise IndexError(numbers[i])
+        if <int64_t>ends[i] + text_size(texts, numbers[i]) > INT32_MAX:
+            raise MemoryError("more than 2 GiB of text at once")
+        ends[i + 1] = ends[i] + text_size(texts, numbers[i])
+    data = np.empty(max(ends[count], 1), np.uint8)
+    cdef uint8_t[::1] bytes_view = data
+    for i in range(count):
+        if ends[i + 1] > ends[i]:
+            memcpy(&bytes_view[ends[i]], text_start(texts, numbers[i]), ends[i + 1] - ends[i])
+    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(data))

@@ -129,7 +129,7 @@ def schema_of(factor: float) -> int:
 def bucket_indexes(seconds: Floats, schema: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """Find the bucket of each observation above zero: base ** (i - 1) < v <= base ** i."""
     scale = np.exp2(schema.astype(np.float64))
-    return np.ceil(np.round(np.log2(seconds) * scale, 9)).astype(np.int64)
+    return np.ceil(np.round(np.log2(seconds) * scale, 11)).astype(np.int64)
 
 
 class NativeHistogram(PerLabelSet):

@@ -40,6 +40,34 @@ LISTS = (
     AttributeType.BOOL_LIST,
 )
 
+TextsOf = Callable[[Numbers], pa.StringArray]
+"""Numbers of a head -> their texts."""
+NumbersOf = Callable[[pa.StringArray], npt.NDArray[np.float64]]
+UNKNOWN = -2
+"""In place of a number: not yet looked up."""
+
+
+class _Known:
+    """What is known of each text of a dictionary that grows."""
+
+    def __init__(self, kind: type[np.generic], unknown: float) -> None:
+        self._unknown = unknown
+        self._values = np.empty(0, kind)
+
+    def of(self, codes: Numbers, look_up: Callable[[Numbers], npt.NDArray[Any]]) -> Any:
+        """Get a value for each code; those of new codes are looked up together."""
+        missing = int(codes.max(initial=-1)) + 1 - len(self._values)
+        if missing > 0:
+            room = np.full(max(missing, len(self._values) // 2), self._unknown, self._values.dtype)
+            self._values = np.concatenate([self._values, room])
+        found = self._values[codes]
+        new = found == self._unknown
+        if not new.any():
+            return found
+        distinct = np.unique(codes[new])
+        self._values[distinct] = look_up(distinct)
+        return self._values[codes]
+
 
 class HeadReader:
     """How far a head was read, and its texts by number."""
@@ -48,48 +76,34 @@ class HeadReader:
         self.vocabulary = vocabulary
         self.rows = 0
         """Spans read or skipped."""
-        self.resources = 0
-        """Resources that were there at the last reading."""
-        self._texts: dict[object, Numbers] = {}
+        self._texts: dict[object, _Known] = {}
+        self._derived: dict[object, _Known] = {}
         self._of_resources: dict[str, Numbers] = {}
-        self._derived: dict[object, npt.NDArray[np.float64]] = {}
 
     def forget(self, vocabulary: Vocabulary) -> None:
-        """Begin with another vocabulary; what was read stays read."""
+        """Go on with another vocabulary; what was read stays read."""
         self.vocabulary = vocabulary
         self._texts.clear()
         self._of_resources.clear()
-        self.resources = 0
 
     def read(self, builder: SpanBuilder, stop: int) -> SpanBatch:
         """Read on, up to a row."""
         start, self.rows = self.rows, stop
         return SpanBatch(self, builder, start, stop)
 
-    def translate(self, key: object, texts: Callable[[int], pa.StringArray]) -> Numbers:
-        """Get the numbers of all texts of a dictionary of the head, asking for the new ones."""
-        known = self._texts.get(key)
-        if known is None:
-            known = np.empty(0, np.int32)
-        new = texts(len(known))
-        if len(new):
-            known = self._texts[key] = np.concatenate([known, self.vocabulary.numbers(new)])
-        return known
+    def translate(self, key: object, texts: TextsOf, codes: Numbers) -> Numbers:
+        """Get the numbers of texts of a dictionary of the head, by the head's own numbers."""
+        known = self._texts.setdefault(key, _Known(np.int32, UNKNOWN))
+        found: Numbers = known.of(codes, lambda new: self.vocabulary.numbers(texts(new)))
+        return found
 
     def derive(
-        self,
-        key: object,
-        texts: Callable[[int], pa.StringArray],
-        what: Callable[[pa.StringArray], npt.NDArray[np.float64]],
+        self, key: object, texts: TextsOf, codes: Numbers, what: NumbersOf
     ) -> npt.NDArray[np.float64]:
-        """Get what follows from each text of a dictionary of the head, asking for the new ones."""
-        known = self._derived.get(key)
-        if known is None:
-            known = np.empty(0)
-        new = texts(len(known))
-        if len(new):
-            known = self._derived[key] = np.concatenate([known, what(new)])
-        return known
+        """Get what follows from texts of a dictionary of the head."""
+        known = self._derived.setdefault(key, _Known(np.float64, -np.inf))
+        found: npt.NDArray[np.float64] = known.of(codes, lambda new: what(texts(new)))
+        return found
 
     def resource_numbers(self, builder: SpanBuilder, key: str, count: int) -> Numbers:
         """Get the value of an attribute of each resource: (count,), ``ABSENT`` without."""
@@ -120,14 +134,13 @@ class HeadReader:
         if kind not in TEXTS:
             return self.vocabulary.numbers(texts_of(kind, values))
 
-        def new_texts(start: int) -> pa.StringArray:
-            texts = arrived_value_texts(builder, table, column, start)
+        def texts_of_codes(codes: Numbers) -> pa.StringArray:
+            texts = arrived_value_texts(builder, table, column, codes)
             if kind is AttributeType.STRING:
                 return texts
             return pa.array([json_text(text) for text in texts.to_pylist()], pa.string())
 
-        codes: Numbers = values
-        return self.translate((table, column), new_texts)[codes]
+        return self.translate((table, column), texts_of_codes, values)
 
 
 class SpanBatch:
@@ -185,24 +198,19 @@ class SpanBatch:
         """Get ``name``, ``status_message`` or ``trace_state``: (n,)."""
 
         def make() -> Numbers:
-            known = self._reader.translate(column, partial(arrived_texts, self._builder, column))
-            numbers: Numbers = known[self.field(column)]
-            return numbers
+            texts = partial(arrived_texts, self._builder, column)
+            return self._reader.translate(column, texts, self.field(column))
 
         found: Numbers = self._once(("text", column), make)
         return found
 
-    def derived(
-        self, column: str, what: Callable[[pa.StringArray], npt.NDArray[np.float64]]
-    ) -> npt.NDArray[np.float64]:
+    def derived(self, column: str, what: NumbersOf) -> npt.NDArray[np.float64]:
         """Get a number that follows from a text of the spans: (n,).
 
-        Args: what: from texts to numbers, always the same.
+        Args: what: from texts to numbers, none of them -inf, always the same.
         """
         texts = partial(arrived_texts, self._builder, column)
-        known = self._reader.derive((column, what), texts, what)
-        found: npt.NDArray[np.float64] = known[self.field(column)]
-        return found
+        return self._reader.derive((column, what), texts, self.field(column), what)
 
     @property
     def services(self) -> Numbers:

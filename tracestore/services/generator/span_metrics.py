@@ -240,5 +240,7 @@ class MappedLabel:
         columns = [
             vocabulary.take(np.where(column == 0, np.int32(ABSENT), column)) for column in rows.T
         ]
+        if len(columns) == 1:  # a join of one column would leave its nulls out
+            return vocabulary.numbers(columns[0].fill_null(""))
         joined = pc.binary_join_element_wise(*columns, self._mapping.join, null_handling="skip")
         return vocabulary.numbers(joined)

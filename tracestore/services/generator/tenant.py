@@ -256,8 +256,8 @@ class TenantMetrics:
     def _show(self) -> None:
         groups = self._numbers.values()
         series = sum(len(group.entities) * group.width for group in groups)
-        self._counts.added(series - self._series_shown)
-        self._series_shown = max(series, self._series_shown)
+        self._counts.added(max(0, series - self._series_shown))
+        self._series_shown = series
         self._counts.active(series, self._budget.series_max, [one.name for one in self._processors])
         if self._spans is not None and self._holds and self._holds.limits.span_name_sanitization:
             self._counts.span_names(*self._spans.span_names.counts())

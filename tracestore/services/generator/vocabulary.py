@@ -17,7 +17,6 @@ Numbers = npt.NDArray[np.int32]
 EMPTY = 0
 ABSENT = -1
 """In place of a number: there is no such attribute."""
-_FEW = 64  # texts are few if there are so many times more
 
 
 class Vocabulary:
@@ -84,8 +83,6 @@ class Vocabulary:
         """Get the text of each number; null for ``ABSENT``."""
         if len(numbers) == 0:
             return pa.array([], pa.string())
-        if len(numbers) * _FEW > len(self):
-            return self.texts().take(pa.array(numbers, mask=numbers < 0))
-        distinct, places = np.unique(numbers, return_inverse=True)
-        texts = [None if number < 0 else self.text(int(number)) for number in distinct]
-        return pa.array(texts, pa.string()).take(pa.array(places))
+        texts = self._table.take(np.maximum(numbers, EMPTY).astype(np.int32))
+        is_absent = numbers < 0
+        return pc.if_else(pa.array(is_absent), None, texts) if is_absent.any() else texts
