@@ -419,6 +419,29 @@ class Metrics(GeneratorSeries):
         self.push_inflight_bytes = self._gauge(
             "tracestore_push_inflight_bytes", "Bytes on their way to ingesters elsewhere."
         )
+        self.generator_pushes = self._counter(
+            "tempo_distributor_metrics_generator_pushes_total",
+            "Pushes of spans to metrics-generators of other processes.",
+            ("metrics_generator",),
+        )
+        self.generator_push_failures = self._counter(
+            "tempo_distributor_metrics_generator_pushes_failures_total",
+            "Those that failed; they are tried again, or go to the next generator.",
+            ("metrics_generator",),
+        )
+        self.generator_push_dropped = self._counter(
+            "tracestore_distributor_metrics_generator_dropped_spans_total",
+            "Spans that are stored and missing in metrics from spans, by reason.",
+            ("reason",),
+        )
+        self.generator_push_bytes = self._gauge(
+            "tracestore_distributor_metrics_generator_queue_bytes",
+            "Bytes that wait for metrics-generators elsewhere, or are on their way.",
+        )
+        self.generator_inbox_bytes = self._gauge(
+            "tracestore_generator_inbox_bytes",
+            "Bytes of distributors elsewhere that wait to be counted here.",
+        )
         self.taken_push_bytes = self._gauge(
             "tracestore_ingester_push_inflight_bytes",
             "Bytes of distributors elsewhere that wait for the log here.",

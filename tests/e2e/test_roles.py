@@ -193,7 +193,7 @@ def test_each_process_runs_what_its_role_needs(shared: Cluster) -> None:
 
     every = {"api", "grpc", "overrides", "members"}
     receivers = {"otlp-grpc", "otlp-http", "zipkin", "jaeger-thrift-http", "jaeger-grpc"}
-    assert names("distributor") == every | receivers | {"distributor"}
+    assert names("distributor") == every | receivers | {"distributor", "generator-pushes"}
     assert names("ingester-1") == every | {"index", "ingester", "pushes"}
     flush = [httpx.post(f"{shared[name].api_url}/flush").status_code for name in TARGETS]
     assert flush == [404, 204, 204]

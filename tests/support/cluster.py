@@ -6,7 +6,7 @@ with running_cluster(tmp_path, {"d": "distributor", "i1": "ingester"}) as cluste
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,8 @@ class Cluster:
     ports: Mapping[str, int]
     """Of gRPC, the same in every life."""
     flags: tuple[str, ...]
+    flags_of: Callable[[Path], Sequence[str]] = lambda _: ()
+    """Of a process, by its data directory."""
     nodes: dict[str, Server] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Server:
@@ -42,6 +44,7 @@ class Cluster:
             f"--members.static={members}",
             f"--members.instance={name}",
             *self.flags,
+            *self.flags_of(self.root / name),
             *flags,
             grpc_port=self.ports[name],
         )
@@ -66,13 +69,22 @@ def members_of(node: Server) -> str:
 
 
 @contextmanager
-def running_cluster(root: Path, targets: Mapping[str, str], *flags: str) -> Iterator[Cluster]:
+def running_cluster(
+    root: Path,
+    targets: Mapping[str, str],
+    *flags: str,
+    flags_of: Callable[[Path], Sequence[str]] = lambda _: (),
+) -> Iterator[Cluster]:
     """Start a process for each target, wait until all are ready, and stop them at the end.
+
+    Args:
+        flags: of all processes.
+        flags_of: of a process, by its data directory.
 
     Those that were killed in between are left at that; one that stops badly fails the test.
     """
     ports = dict(zip(targets, free_ports(len(targets)), strict=True))
-    cluster = Cluster(root, targets, ports, flags)
+    cluster = Cluster(root, targets, ports, flags, flags_of)
     try:
         for name in targets:
             cluster.start(name)

@@ -13,7 +13,7 @@ from support.clocks import ManualClock
 
 from tracestore.clock import SystemClock
 from tracestore.errors import UnreachableError
-from tracestore.kernel import RequestCheck
+from tracestore.kernel import RequestCheck, check
 from tracestore.model.ids import TenantId
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.distributor.appending import LocalAppender
@@ -33,6 +33,8 @@ class KeptRequests:
 
     def __init__(self) -> None:
         self.taken: list[tuple[TenantId, bytes]] = []
+        self.counted: list[bool] = []
+        """Of each call, whether metrics may be made of its spans."""
         self.is_ready = True
         self.known = True
         self.failure: Exception | None = None
@@ -43,7 +45,10 @@ class KeptRequests:
     def has(self, tenant: TenantId) -> bool:
         return self.known
 
-    def append(self, tenant: TenantId, request: Any, checked: RequestCheck) -> Future[Any]:
+    def append(
+        self, tenant: TenantId, request: Any, checked: RequestCheck, *, counted: bool = True
+    ) -> Future[Any]:
+        self.counted.append(counted)
         if self.refusal is not None:
             raise self.refusal
         done: Future[Any] = Future()
@@ -61,6 +66,21 @@ class KeptRequests:
             raise self.no_room
 
 
+class KeptOffers:
+    """Takes what is to be counted elsewhere, and keeps it."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.wanted = True
+
+    def wants(self, tenant: TenantId) -> bool:
+        return self.wanted
+
+    def offer(self, tenant: TenantId, body: bytes | bytearray, spans_max: int) -> None:
+        assert check(body).spans <= spans_max
+        self.taken.append(bytes(body))
+
+
 @dataclass
 class Node:
     """An ingester process of the test."""
@@ -72,13 +92,15 @@ class Node:
     address: str
     lives: bool = True
     draining: bool = False
+    counts: bool = False
+    """Whether it makes metrics of its spans."""
 
     def identity(self) -> Identity:
         return Identity(
             process=f"life of {self.name}",
             instance=self.name,
             address=self.address,
-            roles=frozenset({Role.INGESTER}),
+            roles=frozenset({Role.INGESTER, *([Role.METRICS_GENERATOR] if self.counts else [])}),
             ready=True,
             draining=self.draining,
         )
@@ -99,6 +121,8 @@ class PushCluster:
     local: KeptRequests | None
     metrics: Metrics
     clock: ManualClock
+    offers: KeptOffers
+    """What is to be counted elsewhere."""
 
     async def pass_time(self, seconds: float) -> None:
         """Move the clock of the members, and have them look."""
@@ -141,7 +165,7 @@ async def push_cluster(
             ask=ask,
         )
         await members.start()
-        local = KeptRequests() if with_local else None
+        local, offers = KeptRequests() if with_local else None, KeptOffers()
         appender = ClusterAppender(
             replace(PushSettings(), **settings),
             members,
@@ -150,8 +174,9 @@ async def push_cluster(
             metrics,
             SystemClock(),
             local=None if local is None else LocalAppender(local),
+            generators=offers,
         )
-        yield PushCluster(appender, members, nodes, local, metrics, clock)
+        yield PushCluster(appender, members, nodes, local, metrics, clock, offers)
 
 
 async def _start(name: str, pool: BlockingPool, stack: AsyncExitStack) -> Node:

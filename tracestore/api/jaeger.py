@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from tracestore.api.errors import Refusal, refuse
 from tracestore.api.otlp_grpc import texts_of, turn_away
 from tracestore.api.rim import GRPC_METHOD, SUCCESS
-from tracestore.api.tenant import values_of
+from tracestore.api.tenant import is_counted, values_of
 from tracestore.api.translating import METHODS, Translating, method_not_allowed, text
 from tracestore.codec.receivers.jaeger_protobuf import translate_request
 from tracestore.codec.receivers.jaeger_thrift import translate_batch
@@ -94,7 +94,8 @@ class JaegerGrpcReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc 
             try:
                 with parts.intake.distributor.hold(len(request)):
                     spans = await parts.pool.run(translate_request, request)
-                await parts.intake.push(values_of(metadata), spans, JAEGER_GRPC)
+                counted = is_counted(key for key, _ in metadata)
+                await parts.intake.push(values_of(metadata), spans, JAEGER_GRPC, counted=counted)
             except Exception as error:  # noqa: BLE001 - the rim: each error becomes a status
                 refusal = refuse(error, retry_after_s=parts.intake.distributor.retry_after_s)
             else:

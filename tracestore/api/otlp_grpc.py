@@ -15,7 +15,7 @@ from grpc import aio
 
 from tracestore.api.errors import Refusal, refuse
 from tracestore.api.rim import GRPC_METHOD, SUCCESS, Rim
-from tracestore.api.tenant import Intake, values_of
+from tracestore.api.tenant import Intake, is_counted, values_of
 from tracestore.services.distributor.service import OTLP_GRPC
 from tracestore.telemetry import Metrics
 
@@ -48,7 +48,9 @@ class TraceReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has n
         metadata = context.invocation_metadata() or ()
         with self._rim.push(GRPC_METHOD, ROUTE, texts_of(metadata)) as outcome:
             try:
-                await self._intake.push(values_of(metadata), request, OTLP_GRPC)
+                counted = is_counted(key for key, _ in metadata)
+                orgs = values_of(metadata)
+                await self._intake.push(orgs, request, OTLP_GRPC, counted=counted)
             except Exception as error:  # noqa: BLE001 - the rim: each error becomes a status
                 refusal = refuse(error, retry_after_s=self._intake.distributor.retry_after_s)
             else:

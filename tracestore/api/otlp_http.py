@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from tracestore.api.bodies import LingeringResponse, read_body
 from tracestore.api.errors import Refusal, refuse
 from tracestore.api.rim import Rim
-from tracestore.api.tenant import HEADER, Intake
+from tracestore.api.tenant import HEADER, Intake, is_counted
 from tracestore.codec.compression import ENCODINGS, decompress
 from tracestore.codec.otlp import encode_json_request
 from tracestore.services.blocking import BlockingPool
@@ -80,7 +80,8 @@ class OtlpHttpReceiver:
                 held.enter_context(self.intake.distributor.hold(len(body)))
             if content_type == JSON:
                 body = await self.pool.run(encode_json_request, body)
-        await self.intake.push(request.headers.getlist(HEADER), body, OTLP_HTTP)
+        orgs, counted = request.headers.getlist(HEADER), is_counted(request.headers.keys())
+        await self.intake.push(orgs, body, OTLP_HTTP, counted=counted)
 
     def _refusal(self, refusal: Refusal, content_type: str) -> Response:
         http_status = refusal.otlp_http_status

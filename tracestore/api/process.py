@@ -18,7 +18,11 @@ from pathlib import Path
 
 from tracestore.api.roles.cluster import ClusterPart
 from tracestore.api.roles.compactor import CompactorRole, add_pin_routes
-from tracestore.api.roles.distributor import DistributorRole, make_appender
+from tracestore.api.roles.distributor import (
+    DistributorRole,
+    make_appender,
+    make_generator_pushes,
+)
 from tracestore.api.roles.generator import GeneratorRole
 from tracestore.api.roles.ground import LOCAL_BACKEND, Ground
 from tracestore.api.roles.ingester import IngesterRole
@@ -30,6 +34,7 @@ from tracestore.errors import SettingsError
 from tracestore.services.lifecycle import Service, Supervisor
 from tracestore.services.members.member import Role
 from tracestore.settings.load import LoadedSettings
+from tracestore.settings.tenant_generator import NO_PATH
 from tracestore.settings.tree import Settings
 from tracestore.storage.wal.lock import DirectoryLock
 
@@ -39,8 +44,10 @@ ALL_TARGETS = frozenset({"all", "scalable-single-binary"})
 """Targets that are every role in one process; Tempo's users know the second."""
 ON_A_BUCKET = frozenset({Role.QUERIER, Role.QUERY_FRONTEND, Role.COMPACTOR})
 """Roles that, apart, see nothing but what is in a bucket that all processes share."""
-DISTRIBUTOR_ONLY = frozenset({Role.DISTRIBUTOR})
-"""The one role that needs neither object store nor index."""
+STORELESS = frozenset({Role.DISTRIBUTOR, Role.METRICS_GENERATOR})
+"""The roles that need neither blocks nor index."""
+ALIASES = {"metrics-generator-no-local-blocks": Role.METRICS_GENERATOR}
+"""Other names of Tempo for a role."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +86,7 @@ async def serve(
     settings = loaded.settings
     roles = roles_of(settings.target)
     directories: set[Path] = set()
-    if roles != DISTRIBUTOR_ONLY and settings.storage.backend == "local":
+    if not roles <= STORELESS and settings.storage.backend == "local":
         directories.add(Path(settings.storage.path))
     if Role.INGESTER in roles:
         directories.add(wal_directory(settings).parent)
@@ -95,7 +102,9 @@ async def serve(
 
 def roles_of(target: str) -> frozenset[Role]:
     """Get the roles that a target names; the settings are checked."""
-    return frozenset(Role) if target in ALL_TARGETS else frozenset({Role(target)})
+    if target in ALL_TARGETS:
+        return frozenset(Role)
+    return frozenset({ALIASES.get(target) or Role(target)})
 
 
 class Process:
@@ -117,20 +126,24 @@ class Process:
         Raises: SettingsError.
         """
         _check_members(loaded.settings, roles)
-        self._ground = ground = Ground(
-            loaded, clock, rng, held, has_store=roles != DISTRIBUTOR_ONLY
-        )
-        if Role.INGESTER in roles:
+        self._ground = ground = Ground(loaded, clock, rng, held, has_store=not roles <= STORELESS)
+        if Role.METRICS_GENERATOR in roles:
             ground.generators.start()
+            if not loaded.settings.metrics_generator.storage.path:
+                roles -= {Role.METRICS_GENERATOR}
         self._cluster = cluster = ClusterPart(ground, roles)
-        self._generator = GeneratorRole(ground) if roles == frozenset(Role) else None
+        self._generator: GeneratorRole | None = None
+        if Role.METRICS_GENERATOR in roles:
+            self._generator = GeneratorRole(ground, cluster)
         taps = None if self._generator is None else self._generator.generator.tap
         self._ingester = IngesterRole(ground, cluster, taps) if Role.INGESTER in roles else None
         ingester = None if self._ingester is None else self._ingester.ingester
         self._distributor: DistributorRole | None = None
         if Role.DISTRIBUTOR in roles:
-            appender = make_appender(ground, cluster, ingester)
-            self._distributor = DistributorRole(ground, appender, held)
+            inbox = None if self._generator is None else self._generator.inbox
+            pushes = make_generator_pushes(ground, cluster, inbox)
+            appender = make_appender(ground, cluster, ingester, pushes)
+            self._distributor = DistributorRole(ground, appender, pushes, held)
         self._queries: QueryRole | None = None
         if roles & {Role.QUERIER, Role.QUERY_FRONTEND}:
             parts = QueryParts(
@@ -212,6 +225,9 @@ def _check_members(settings: Settings, roles: frozenset[Role]) -> None:
             f"target {settings.target} needs a bucket that all processes share: set "
             "storage.trace.backend to s3"
         )
+    is_generator = roles == frozenset({Role.METRICS_GENERATOR})
+    if is_generator and not settings.metrics_generator.storage.path:
+        raise SettingsError(NO_PATH)
     if roles != frozenset(Role) and not settings.members.configured:
         raise SettingsError(
             f"target {settings.target} needs to know the other processes: set members.dns or "

@@ -34,6 +34,7 @@ from tracestore.errors import (
 )
 from tracestore.model.ids import SINGLE_TENANT, TenantId, parse_tenant_id
 from tracestore.services.distributor.service import Body, Distributor, Source
+from tracestore.services.rpc import NO_METRICS_KEY
 from tracestore.settings.tree import Settings
 
 HEADER = TENANT_HEADER.lower()
@@ -127,6 +128,15 @@ class Tenancy:
         return self.org(values_of(metadata))
 
 
+def is_counted(keys: Iterable[str]) -> bool:
+    """Tell whether metrics may be made of the spans of a request.
+
+    Args:
+        keys: of its headers or metadata, in lower case.
+    """
+    return NO_METRICS_KEY not in keys
+
+
 def values_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> list[str]:
     """Get the values of the tenant's key in gRPC metadata."""
     return [str(value) for key, value in metadata or () if key == HEADER]
@@ -156,11 +166,14 @@ class Intake:
     tenancy: Tenancy
     distributor: Distributor
 
-    async def push(self, orgs: Sequence[str], body: Body, source: Source) -> None:
+    async def push(
+        self, orgs: Sequence[str], body: Body, source: Source, *, counted: bool = True
+    ) -> None:
         """Take an ExportTraceServiceRequest; returns once it is durable.
 
         Args:
             orgs: the values of the header or of the metadata.
+            counted: whether metrics may be made of its spans; see ``is_counted``.
 
         Raises: what ``Distributor.push`` raises; UnavailableError without a delay if there is no
         tenant, for Tempo has senders retry that; InvalidRequestError if its name is bad.
@@ -172,7 +185,7 @@ class Intake:
         except InvalidRequestError as error:
             await self._turn_away(error, body, source)
         else:
-            await self.distributor.push(tenant, body, source)
+            await self.distributor.push(tenant, body, source, counted=counted)
 
     async def _turn_away(self, error: TracestoreError, body: Body, source: Source) -> None:
         """Refuse for want of a tenant what is no malformed request and holds a span."""

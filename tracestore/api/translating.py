@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from tracestore.api.bodies import LingeringResponse, read_body
 from tracestore.api.errors import Refusal, refuse
 from tracestore.api.rim import Outcome, Rim
-from tracestore.api.tenant import HEADER, Intake
+from tracestore.api.tenant import HEADER, Intake, is_counted
 from tracestore.codec.compression import decompress
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.distributor.service import Body, Source
@@ -74,7 +74,8 @@ class Translating:
                 return text(413, refusal.message, kind=LingeringResponse)
             return (unreadable if refusal.http_status == 400 else refused)(refusal)
         try:
-            await self.intake.push(request.headers.getlist(HEADER), spans, self.source)
+            orgs, counted = request.headers.getlist(HEADER), is_counted(request.headers.keys())
+            await self.intake.push(orgs, spans, self.source, counted=counted)
         except Exception as error:  # noqa: BLE001 - the rim: each error becomes a status
             refusal = self._refusal(error)
             if refusal.http_status == 413:  # to try again would not help

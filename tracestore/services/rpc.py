@@ -35,6 +35,8 @@ from tracestore.errors import (
 log = logging.getLogger(__name__)
 
 TENANT_KEY = "x-scope-orgid"
+NO_METRICS_KEY = "no-generate-metrics"
+"""Of the requests of senders too: no metrics are made of the spans, whatever the value."""
 ERROR_KEY = "tracestore-error-bin"
 """Trailer with the class of an error and what belongs to it, as JSON."""
 MESSAGE_BYTES_MAX = 2048
@@ -135,6 +137,16 @@ async def _abort(context: Any, error: Exception) -> bytes:
     code, message, trailers = refusal_of(error)
     await context.abort(code, message, trailers)
     raise AssertionError("abort raises")
+
+
+def metadata_of(tenant: str, *, counted: bool) -> tuple[tuple[str, str], ...]:
+    """Make the metadata of spans on their way.
+
+    Args:
+        counted: whether metrics may be made of them.
+    """
+    own = ((TENANT_KEY, tenant),)
+    return own if counted else (*own, (NO_METRICS_KEY, "true"))
 
 
 def _texts(context: Any) -> Metadata:

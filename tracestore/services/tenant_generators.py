@@ -79,6 +79,13 @@ class TenantGenerators:
                 self._tell_if_off()
         return found
 
+    def wants(self, tenant: TenantId) -> bool:
+        """Tell whether processors are asked for, also where this process could make no metrics."""
+        overrides, own = self._overrides(), self._own()
+        if tenant not in own:  # the way of every request: cheap
+            return bool(overrides.limits(tenant).metrics_generator.processors)
+        return bool(_limits(overrides, own, tenant).processors)
+
     def start(self) -> None:
         """Say once, if it is so, that processors are asked for and nothing is made."""
         overrides = self._overrides()

@@ -25,6 +25,8 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 TARGETS = (
     *("all", "distributor", "ingester", "querier", "query-frontend", "compactor"),
+    "metrics-generator",
+    "metrics-generator-no-local-blocks",
     "scalable-single-binary",
 )
 _TARGETS_TO_COME = frozenset(
@@ -33,8 +35,6 @@ _TARGETS_TO_COME = frozenset(
         "block-builder",
         "backend-scheduler",
         "backend-worker",
-        "metrics-generator",
-        "metrics-generator-no-local-blocks",
     }
 )
 _MAY_BE_ZERO = frozenset(

@@ -61,6 +61,30 @@ class PushSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorPushSettings:
+    """Acknowledged spans on their way from a distributor to metrics-generators. Senders do not wait
+    for them: what does not get there is missing in metrics from spans, and counted."""
+
+    queue_bytes_max: int = 64 * MIB
+    """Requests that wait or are on their way; further ones are dropped."""
+    batch_bytes_max: int = 4 * MIB
+    """Requests of a tenant that wait are sent together, up to this size."""
+    concurrency: int = 4
+    """Batches on their way at a time."""
+    timeout_s: float = 5.0
+    """How long a generator may take to take a batch; then the next in order is asked."""
+    attempts_max: int = 3
+    """Generators that are tried in turn for a trace."""
+    retry_s: float = 0.25
+    """Wait before a generator is asked again that has no room."""
+    age_max_s: float = 25.0
+    """What could not be sent for so long is dropped. A generator does not count what is older than
+    ``metrics_generator.metrics_ingestion_time_range_slack`` anyway."""
+    log_interval_s: float = 60.0
+    """How often the log says that spans were dropped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveReadSettings:
     """How queries read the spans that are still in the memory of other processes."""
 

@@ -13,7 +13,12 @@ from tracestore.settings.frontend_tree import FrontendSettings
 from tracestore.settings.generator_tree import GeneratorSettings
 from tracestore.settings.index_tree import CommitSettings
 from tracestore.settings.limits import OverridesSettings
-from tracestore.settings.members_tree import LiveReadSettings, MembersSettings, PushSettings
+from tracestore.settings.members_tree import (
+    GeneratorPushSettings,
+    LiveReadSettings,
+    MembersSettings,
+    PushSettings,
+)
 from tracestore.settings.s3_tree import DiskCacheSettings, S3Settings
 from tracestore.settings.sampling_tree import SamplingSettings
 from tracestore.settings.wal_tree import WalSettings
@@ -208,6 +213,7 @@ class DistributorSettings:
     discard_log_interval_s: float = 60.0
     """How often the log says which spans of a tenant were discarded and why."""
     push: PushSettings = field(default_factory=PushSettings)
+    generator_push: GeneratorPushSettings = field(default_factory=GeneratorPushSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

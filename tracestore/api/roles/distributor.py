@@ -17,7 +17,9 @@ from tracestore.api.sockets import Address, bind, bind_grpc, bound_address, pars
 from tracestore.api.tenant import Intake
 from tracestore.services.distributor.appending import LocalAppender
 from tracestore.services.distributor.cluster import ClusterAppender
+from tracestore.services.distributor.generators import GeneratorPushes
 from tracestore.services.distributor.service import Distributor
+from tracestore.services.generator.inbox import GeneratorInbox
 from tracestore.services.ingester.service import Ingester
 from tracestore.services.lifecycle import Service
 
@@ -26,7 +28,10 @@ HTTP_SETTING = "distributor.receivers.http.endpoint"
 
 
 def make_appender(
-    ground: Ground, cluster: ClusterPart, ingester: Ingester | None
+    ground: Ground,
+    cluster: ClusterPart,
+    ingester: Ingester | None,
+    pushes: GeneratorPushes | None,
 ) -> LocalAppender | ClusterAppender:
     """Make what has requests stored: the ingester here, if it is alone, or those of the cluster."""
     local = None if ingester is None else LocalAppender(ingester)
@@ -40,6 +45,29 @@ def make_appender(
         ground.metrics,
         ground.clock,
         local=local,
+        generators=pushes,
+    )
+
+
+def make_generator_pushes(
+    ground: Ground, cluster: ClusterPart, inbox: GeneratorInbox | None
+) -> GeneratorPushes | None:
+    """Make what sends spans to metrics-generators elsewhere; None: there is nobody else.
+
+    Args:
+        inbox: of the generator in this process, if it has one.
+    """
+    if not ground.settings.members.configured:
+        return None
+    return GeneratorPushes(
+        ground.settings.distributor.generator_push,
+        cluster.members,
+        cluster.peers,
+        ground.pools.receive,
+        ground.metrics,
+        ground.clock,
+        wants=ground.generators.wants,
+        local=None if inbox is None else inbox.take,
     )
 
 
@@ -47,14 +75,20 @@ class DistributorRole:
     """Makes the receivers; their ports are taken when this is made."""
 
     def __init__(
-        self, ground: Ground, appender: LocalAppender | ClusterAppender, held: ExitStack
+        self,
+        ground: Ground,
+        appender: LocalAppender | ClusterAppender,
+        pushes: GeneratorPushes | None,
+        held: ExitStack,
     ) -> None:
         """Args:
         appender: who makes requests durable: an ingester of this process, or of others.
+        pushes: sends what is durable to metrics-generators.
         held: closes what was opened if making the rest of the process fails.
         """
         self._ground = ground
         self._appender = appender
+        self._pushes = pushes
         self._settings = ground.settings.distributor
         self._otlp_grpc_address: Address | None = None
         self._otlp_socket = self._bind_otlp_http()
@@ -97,7 +131,7 @@ class DistributorRole:
     def services(self) -> list[Service]:
         """Make the servers, in the order of the start: new spans are refused before they drain."""
         drain_s = self._ground.drain_timeout_s
-        services: list[Service] = []
+        services: list[Service] = [] if self._pushes is None else [self._pushes]
         if (receiver := self._settings.receivers.grpc).enabled:
             server, self._otlp_grpc_address = self._make_otlp_grpc(receiver.endpoint)
             services.append(GrpcServer("otlp-grpc", server, drain_timeout_s=drain_s))

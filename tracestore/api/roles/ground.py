@@ -91,7 +91,9 @@ class Ground:
         held.callback(self._api_socket.close)
         self.pools = make_pools(settings)
         self.has_store = has_store
-        self._store = open_store(settings.storage, self.metrics, clock) if has_store else None
+        self._store: ObjectStore | None = None
+        if has_store or self._shares_overrides:
+            self._store = open_store(settings.storage, self.metrics, clock)
         self.labels = TenantLabels(settings.distributor.metric_tenants_max)
         self._follower = self._make_follower() if has_store else None
         self.overrides = OverridesFollower(
@@ -121,6 +123,12 @@ class Ground:
     def is_shared(self) -> bool:
         """Whether other processes write to the same store."""
         return self.has_store and self.settings.storage.backend != LOCAL_BACKEND
+
+    @property
+    def _shares_overrides(self) -> bool:
+        """Whether what tenants set themselves is in a bucket, where all processes see it."""
+        is_on = self.settings.overrides.user_configurable_overrides.enabled
+        return is_on and self.settings.storage.backend != LOCAL_BACKEND
 
     @property
     def follower(self) -> IndexFollower:
@@ -175,7 +183,7 @@ class Ground:
 
     def _make_user_overrides(self) -> UserOverridesFollower | None:
         user_api = self.settings.overrides.user_configurable_overrides
-        if not user_api.enabled or not self.has_store:
+        if not user_api.enabled or self._store is None:
             return None
         return UserOverridesFollower(
             UserOverridesStore(self.store),
@@ -217,9 +225,8 @@ class Ground:
         )
         grpc = GrpcServer("grpc", self.grpc_server, drain_timeout_s=self.drain_timeout_s)
         services: list[Service] = [api, grpc, self.overrides]
-        if not self.has_store:
-            return services
-        services.append(self.follower)
+        if self.has_store:
+            services.append(self.follower)
         if self._user_overrides is not None:
             services.append(self._user_overrides)
         return services

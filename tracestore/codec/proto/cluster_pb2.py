@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tracestore/codec/proto/cluster.proto\x12\x15tracestore.cluster.v1\"\x0e\n\x0cHelloRequest\"\xa9\x01\n\nHelloReply\x12\x0f\n\x07process\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\r\n\x05roles\x18\x04 \x03(\t\x12\x0e\n\x06writer\x18\x05 \x01(\t\x12\x16\n\x0eindex_sequence\x18\x06 \x01(\x04\x12\r\n\x05ready\x18\x07 \x01(\x08\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\x12\x0f\n\x07version\x18\t \x01(\t\"\x0c\n\nOtlpTraces\"\x0b\n\tPushReply2Z\n\x07Members\x12O\n\x05Hello\x12#.tracestore.cluster.v1.HelloRequest\x1a!.tracestore.cluster.v1.HelloReply2U\n\x06Ingest\x12K\n\x04Push\x12!.tracestore.cluster.v1.OtlpTraces\x1a .tracestore.cluster.v1.PushReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tracestore/codec/proto/cluster.proto\x12\x15tracestore.cluster.v1\"\x0e\n\x0cHelloRequest\"\xa9\x01\n\nHelloReply\x12\x0f\n\x07process\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\r\n\x05roles\x18\x04 \x03(\t\x12\x0e\n\x06writer\x18\x05 \x01(\t\x12\x16\n\x0eindex_sequence\x18\x06 \x01(\x04\x12\r\n\x05ready\x18\x07 \x01(\x08\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\x12\x0f\n\x07version\x18\t \x01(\t\"\x0c\n\nOtlpTraces\"\x0b\n\tPushReply2Z\n\x07Members\x12O\n\x05Hello\x12#.tracestore.cluster.v1.HelloRequest\x1a!.tracestore.cluster.v1.HelloReply2U\n\x06Ingest\x12K\n\x04Push\x12!.tracestore.cluster.v1.OtlpTraces\x1a .tracestore.cluster.v1.PushReply2W\n\x08Generate\x12K\n\x04Push\x12!.tracestore.cluster.v1.OtlpTraces\x1a .tracestore.cluster.v1.PushReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,4 +33,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEMBERS']._serialized_end=368
   _globals['_INGEST']._serialized_start=370
   _globals['_INGEST']._serialized_end=455
+  _globals['_GENERATE']._serialized_start=457
+  _globals['_GENERATE']._serialized_end=544
 # @@protoc_insertion_point(module_scope)

@@ -26,8 +26,13 @@ class Appender(Protocol):
     def has(self, tenant: TenantId) -> bool:
         """Tell whether appending for a tenant needs no preparation, which would block."""
 
-    def append(self, tenant: TenantId, request: Body, checked: RequestCheck) -> Pending:
+    def append(
+        self, tenant: TenantId, request: Body, checked: RequestCheck, *, counted: bool = True
+    ) -> Pending:
         """Take a valid request. Called in the event loop or in pool threads; never waits.
+
+        Args:
+            counted: whether metrics may be made of its spans.
 
         Raises: TracestoreError; nothing of it was stored then.
         """
@@ -46,8 +51,13 @@ class Ingesting(Protocol):
     def has(self, tenant: TenantId) -> bool:
         """As in ``Appender``."""
 
-    def append(self, tenant: TenantId, request: Body, checked: RequestCheck) -> Future[Any]:
+    def append(
+        self, tenant: TenantId, request: Body, checked: RequestCheck, *, counted: bool = True
+    ) -> Future[Any]:
         """Make a valid request durable. Never blocks on the disk.
+
+        Args:
+            counted: whether metrics may be made of its spans.
 
         The future ends when the record is synced, or with UnavailableError.
         """
@@ -72,9 +82,12 @@ class LocalAppender:
         """See ``Appender``."""
         return self._ingester.has(tenant)
 
-    def append(self, tenant: TenantId, request: Body, checked: RequestCheck) -> Pending:
+    def append(
+        self, tenant: TenantId, request: Body, checked: RequestCheck, *, counted: bool = True
+    ) -> Pending:
         """See ``Appender``."""
-        return _Local(self._completions, self._ingester.append(tenant, request, checked))
+        durable = self._ingester.append(tenant, request, checked, counted=counted)
+        return _Local(self._completions, durable)
 
     async def wait_for_room(self, tenant: TenantId) -> None:
         """See ``Appender``."""

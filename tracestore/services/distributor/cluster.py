@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from tracestore.clock import Clock
 from tracestore.errors import (
@@ -25,10 +25,11 @@ from tracestore.model.ids import TenantId
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.byte_gate import ByteGate
 from tracestore.services.distributor.appending import Body, LocalAppender, Pending
+from tracestore.services.distributor.generators import uncounted
 from tracestore.services.members.member import Member, MemberList, Role
 from tracestore.services.members.service import Members
 from tracestore.services.placement import Placement
-from tracestore.services.rpc import TENANT_KEY, Peers
+from tracestore.services.rpc import Peers, metadata_of
 from tracestore.settings.members_tree import PushSettings
 from tracestore.telemetry import Metrics
 
@@ -45,6 +46,30 @@ class Share:
     body: Body
     spans_max: int
     """No more spans than these are in it."""
+    counted: bool = True
+    """Whether its ingester may make metrics of it."""
+    durable: list[tuple[Member, Body]] | None = None
+    """Takes down where it went, if somebody wants to know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counting:
+    """A request of whose spans there are metrics, and where its shares went."""
+
+    tenant: TenantId
+    request: Body
+    spans_max: int
+    durable: list[tuple[Member, Body]]
+
+
+class Generating(Protocol):
+    """What is needed of ``GeneratorPushes``."""
+
+    def wants(self, tenant: TenantId) -> bool:
+        """Tell whether there are metrics of a tenant's spans. Thread-safe."""
+
+    def offer(self, tenant: TenantId, body: Body, spans_max: int) -> None:
+        """Take what is durable. Never waits, never fails."""
 
 
 class Lane:
@@ -75,11 +100,14 @@ class ClusterAppender:
         clock: Clock,
         *,
         local: LocalAppender | None,
+        generators: Generating | None = None,
     ) -> None:
         """Args:
         pool: for what blocks of the ingester in this process.
         local: the ingester in this process, if it has one.
+        generators: takes what is durable to those who make metrics of it.
         """
+        self._generators = generators
         self._settings = settings
         self._members = members
         self._peers = peers
@@ -123,24 +151,50 @@ class ClusterAppender:
         self._placed = members, local, placement
         return placement
 
-    def append(self, tenant: TenantId, request: Body, checked: RequestCheck) -> Pending:
+    def append(
+        self, tenant: TenantId, request: Body, checked: RequestCheck, *, counted: bool = True
+    ) -> Pending:
         """See ``Appender``. What is of this process is appended at once, the rest is sent later."""
         placement = self.placement()
         if not placement.members:
             raise UnreachableError(NOBODY)
+        generators = self._generators if counted else None
+        durable: list[tuple[Member, Body]] | None = None
+        if generators is not None and generators.wants(tenant):
+            durable = []
         local: Pending | None = None
         remote: list[tuple[Member, Share]] = []
         for member, body in placement.shard(request, checked.spans):
             if member.is_self:
                 assert self._local is not None
                 own = checked if body is request else check(body)
-                local = self._local.append(tenant, body, own)
+                local = self._local.append(tenant, body, own, counted=counted)
+                if durable is not None:
+                    durable.append((member, body))
             else:
-                share = Share(tenant=tenant, body=body, spans_max=checked.spans)
+                share = Share(
+                    tenant=tenant,
+                    body=body,
+                    spans_max=checked.spans,
+                    counted=counted,
+                    durable=durable,
+                )
                 remote.append((member, share))
-        if local is not None and not remote:
-            return local
-        return _Shares(self, local, remote)
+        if durable is not None:
+            counting = Counting(
+                tenant=tenant, request=request, spans_max=checked.spans, durable=durable
+            )
+            return _Shares(self, local, remote, counting)
+        return local if local is not None and not remote else _Shares(self, local, remote)
+
+    def count(self, counting: Counting) -> None:
+        """Have metrics made of what is durable now, but for what its ingesters count themselves."""
+        assert self._generators is not None
+        left = uncounted(counting.durable)
+        if len(left) == len(counting.durable):
+            left = [counting.request]
+        for body in left:
+            self._generators.offer(counting.tenant, body, counting.spans_max)
 
     async def deliver(
         self, member: Member, share: Share, *, tried: frozenset[str] = frozenset()
@@ -166,13 +220,15 @@ class ClusterAppender:
             if not left.members:
                 raise
         else:
+            if share.durable is not None:
+                share.durable.append((member, share.body))
             return
         self._metrics.pushes.labels("moved").inc()
         await self._deliver_all(left, share, tried)
 
     async def _deliver_all(self, left: Placement, share: Share, tried: frozenset[str]) -> None:
         parts = [
-            (member, Share(tenant=share.tenant, body=body, spans_max=share.spans_max))
+            (member, replace(share, body=body))
             for member, body in left.shard(share.body, share.spans_max)
         ]
         await all_of([self.deliver(member, part, tried=tried) for member, part in parts])
@@ -182,7 +238,12 @@ class ClusterAppender:
         assert self._local is not None
         await self._local.wait_for_room(share.tenant)
         checked = await self._pool.run(check, share.body)
-        pending = await self._pool.run(self._local.append, share.tenant, share.body, checked)
+        local, counted = self._local, share.counted
+
+        def append() -> Pending:
+            return local.append(share.tenant, share.body, checked, counted=counted)
+
+        pending = await self._pool.run(append)
         await pending.wait()
 
     async def _push(self, member: Member, share: Share) -> None:
@@ -210,7 +271,7 @@ class ClusterAppender:
                     PUSH,
                     share.body,
                     timeout_s=self._settings.timeout_s,
-                    metadata=((TENANT_KEY, share.tenant),),
+                    metadata=metadata_of(share.tenant, counted=share.counted),
                 )
             except TracestoreError as error:
                 failure = error
@@ -239,22 +300,29 @@ class ClusterAppender:
 
 
 class _Shares:
-    """A request of which at least one share goes to another process."""
+    """A request that is not for the ingester of this process alone, or that others count."""
 
-    __slots__ = ("_appender", "_local", "_remote")
+    __slots__ = ("_appender", "_counting", "_local", "_remote")
 
     def __init__(
         self,
         appender: ClusterAppender,
         local: Pending | None,
         remote: list[tuple[Member, Share]],
+        counting: Counting | None = None,
     ) -> None:
         self._appender = appender
+        self._counting = counting
         self._local = local
         self._remote = remote
 
     async def wait(self) -> None:
         """Return once all shares are durable; one that is not fails the whole request."""
+        await self._wait()
+        if self._counting is not None:
+            self._appender.count(self._counting)
+
+    async def _wait(self) -> None:
         appender, remote = self._appender, self._remote
         if self._local is None and len(remote) == 1:
             member, share = remote[0]

@@ -108,8 +108,13 @@ class Distributor:
             self._inflight_bytes -= size
             self._metrics.inflight_bytes.set(self._inflight_bytes)
 
-    async def push(self, tenant: TenantId, request: Body, source: Source) -> None:
+    async def push(
+        self, tenant: TenantId, request: Body, source: Source, *, counted: bool = True
+    ) -> None:
         """Take an ExportTraceServiceRequest; returns once it is durable.
+
+        Args:
+            counted: whether metrics may be made of its spans.
 
         Raises: InvalidRequestError for the whole request if one span of it is bad; UnavailableError
         or LimitExceededError if the sender should try again later.
@@ -123,10 +128,10 @@ class Distributor:
         with self.hold(len(request)):
             await self._appender.wait_for_room(tenant)
             if len(request) <= INLINE_BYTES_MAX and self._appender.has(tenant):
-                spans, durable = self._check_and_append(tenant, request, source)
+                spans, durable = self._check_and_append(tenant, request, source, counted)
             else:
                 spans, durable = await self._pool.run(
-                    self._check_and_append, tenant, request, source
+                    self._check_and_append, tenant, request, source, counted
                 )
             try:
                 if durable is not None:
@@ -150,7 +155,7 @@ class Distributor:
         return spans
 
     def _check_and_append(
-        self, tenant: TenantId, request: Body, source: Source
+        self, tenant: TenantId, request: Body, source: Source, counted: bool
     ) -> tuple[int, Pending | None]:
         """Look at every byte once, then queue it for the log. Runs in a pool thread if it is large.
 
@@ -173,7 +178,7 @@ class Distributor:
         if kept.spans == 0:
             return checked.spans, None
         try:
-            return checked.spans, self._appender.append(tenant, request, kept)
+            return checked.spans, self._appender.append(tenant, request, kept, counted=counted)
         except LimitExceededError:
             self._discards.count(tenant, "too_many_tenants", kept.spans)
             self._refused(source, checked.spans)

@@ -35,10 +35,14 @@ PRUNE_S = 300.0
 class HeadTap:
     """Counts the spans of one head as it grows. Used under the head's lock."""
 
-    def __init__(self, tenant: TenantMetrics, metrics: Metrics) -> None:
+    def __init__(
+        self, name: TenantId, tenant: Callable[[TenantId], TenantMetrics], metrics: Metrics
+    ) -> None:
+        """Args: tenant: gives the metrics of a tenant, which may be new ones by now."""
+        self._name = name
         self._tenant = tenant
         self._metrics = metrics
-        self._reader = tenant.reader()
+        self._reader = tenant(name).reader()
 
     def skip(self, builder: SpanBuilder) -> None:
         """Leave out what was appended since the last time."""
@@ -47,10 +51,10 @@ class HeadTap:
     def take(self, builder: SpanBuilder) -> None:
         """Count what was appended since the last time. Never raises: spans are stored anyway."""
         try:
-            self._tenant.consume(self._reader, builder)
+            self._tenant(self._name).consume(self._reader, builder)
         except Exception:
             self._metrics.generator_failures.inc()
-            log.exception("spans cannot be counted", extra={"tenant": self._tenant.tenant})
+            log.exception("spans cannot be counted", extra={"tenant": self._name})
             self.skip(builder)
 
 
@@ -90,7 +94,7 @@ class MetricsGenerator:
 
     def tap(self, tenant: TenantId) -> HeadTap:
         """Make what counts the spans of a head. Thread-safe."""
-        return HeadTap(self.tenant(tenant), self._metrics)
+        return HeadTap(tenant, self.tenant, self._metrics)
 
     def tenant(self, tenant: TenantId) -> TenantMetrics:
         """Get the metrics of a tenant, which begin if they are new. Thread-safe."""

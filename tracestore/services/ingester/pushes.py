@@ -15,7 +15,7 @@ from tracestore.errors import InvalidRequestError, UnavailableError, Unreachable
 from tracestore.kernel import RequestCheck, check
 from tracestore.model.ids import TenantId, parse_tenant_id
 from tracestore.services.blocking import BlockingPool, Completions
-from tracestore.services.rpc import TENANT_KEY, Metadata, Unary
+from tracestore.services.rpc import NO_METRICS_KEY, TENANT_KEY, Metadata, Unary
 from tracestore.telemetry import Metrics
 
 SERVICE = "tracestore.cluster.v1.Ingest"
@@ -30,7 +30,9 @@ class Log(Protocol):
     @property
     def is_ready(self) -> bool: ...
     def has(self, tenant: TenantId) -> bool: ...
-    def append(self, tenant: TenantId, request: bytes, checked: RequestCheck) -> Future[Any]: ...
+    def append(
+        self, tenant: TenantId, request: bytes, checked: RequestCheck, *, counted: bool = True
+    ) -> Future[Any]: ...
     async def wait_for_room(self, tenant: TenantId) -> None: ...
 
 
@@ -88,7 +90,7 @@ class Pushes:
             )
         self._hold(len(request), 1)
         try:
-            await self._append(tenant, request)
+            await self._append(tenant, request, counted=NO_METRICS_KEY not in metadata)
         finally:
             self._hold(-len(request), -1)
         return b""
@@ -98,23 +100,27 @@ class Pushes:
         self._calls += calls
         self._metrics.taken_push_bytes.set(self._held)
 
-    async def _append(self, tenant: TenantId, request: bytes) -> None:
+    async def _append(self, tenant: TenantId, request: bytes, *, counted: bool) -> None:
         await self._ingester.wait_for_room(tenant)
         if len(request) <= INLINE_BYTES_MAX and self._ingester.has(tenant):
-            durable = self._check_and_append(tenant, request)
+            durable = self._check_and_append(tenant, request, counted)
         else:
-            durable = await self._pool.run(self._check_and_append, tenant, request)
+            durable = await self._pool.run(self._check_and_append, tenant, request, counted)
         try:
             if durable is not None:
                 await self._completions.wait(durable)
         finally:
             del durable  # an error that it holds holds this frame, and the request with it
 
-    def _check_and_append(self, tenant: TenantId, request: bytes) -> Future[Any] | None:
+    def _check_and_append(
+        self, tenant: TenantId, request: bytes, counted: bool
+    ) -> Future[Any] | None:
         checked = check(request)
         if checked.zero_trace_ids or checked.zero_span_ids:
             raise InvalidRequestError("a distributor sent spans without IDs")
-        return self._ingester.append(tenant, request, checked) if checked.spans else None
+        if not checked.spans:
+            return None
+        return self._ingester.append(tenant, request, checked, counted=counted)
 
     async def start(self) -> None:
         """Nothing to get ready."""

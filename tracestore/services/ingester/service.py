@@ -142,13 +142,13 @@ class Ingester:
         return self._tenants.get(tenant) is not None
 
     def append(
-        self, tenant: TenantId, request: Request, checked: RequestCheck
+        self, tenant: TenantId, request: Request, checked: RequestCheck, *, counted: bool = True
     ) -> Future[WalPosition]:
         """Make a valid request durable; see ``distributor.Appender``. Opens the tenant if new."""
         self._check_replayed()
         while True:
             try:
-                return self._tenants.open(tenant).append(request, checked)
+                return self._tenants.open(tenant).append(request, checked, tapped=counted)
             except RetiredError:
                 continue  # it is no longer listed, so it is opened anew
 

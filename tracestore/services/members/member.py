@@ -16,6 +16,7 @@ class Role(StrEnum):
     QUERIER = "querier"
     QUERY_FRONTEND = "query-frontend"
     COMPACTOR = "compactor"
+    METRICS_GENERATOR = "metrics-generator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
@@ -38,15 +38,19 @@ def play(names: str, scenario: Scenario, *, with_local: bool = False, **settings
     asyncio.run(run())
 
 
-async def push(cluster: PushCluster, body: bytes = BODY) -> None:
-    await cluster.appender.append(TENANT, body, check(body)).wait()
+async def push(cluster: PushCluster, body: bytes = BODY, *, counted: bool = True) -> None:
+    await cluster.appender.append(TENANT, body, check(body), counted=counted).wait()
 
 
 def traces_of(ingester: KeptRequests) -> list[int]:
     """The traces of the spans that an ingester took, once for each span."""
+    assert all(tenant == TENANT for tenant, _ in ingester.taken)
+    return traces_in(body for _, body in ingester.taken)
+
+
+def traces_in(bodies: Iterable[bytes]) -> list[int]:
     found = []
-    for tenant, body in ingester.taken:
-        assert tenant == TENANT
+    for body in bodies:
         for group in ExportTraceServiceRequest.FromString(body).resource_spans:
             assert group.resource.attributes[0].value.string_value == "shop"
             for scope in group.scope_spans:
@@ -237,5 +241,66 @@ def test_a_tenant_that_is_new_to_this_ingester_is_opened_off_the_loop() -> None:
         assert cluster.appender.has(TENANT)
         cluster.local.known = False
         assert not cluster.appender.has(TENANT)
+
+    play("a", scenario, with_local=True)
+
+
+def test_what_is_durable_is_to_be_counted_as_it_came() -> None:
+    async def scenario(cluster: PushCluster) -> None:
+        await push(cluster)
+        assert cluster.offers.taken == [BODY]
+        cluster.offers.wanted = False
+        await push(cluster)
+        assert cluster.offers.taken == [BODY]
+
+    play("abc", scenario)
+
+
+def test_what_an_ingester_counts_itself_is_not_counted_again() -> None:
+    async def scenario(cluster: PushCluster) -> None:
+        cluster.nodes[0].counts = True
+        await cluster.pass_time(1)
+        await push(cluster)
+        found = everywhere(cluster)
+        assert set(found["a"])
+        assert sorted(traces_in(cluster.offers.taken)) == sorted(found["b"] + found["c"])
+        await cluster.nodes[0].kill()  # what was its own goes to the others, and is to be counted
+        cluster.offers.taken.clear()
+        await push(cluster)
+        assert sorted(set(traces_in(cluster.offers.taken))) == list(TRACES)
+
+    play("abc", scenario)
+
+
+def test_the_share_of_a_process_with_all_roles_is_its_own_to_count() -> None:
+    async def scenario(cluster: PushCluster) -> None:
+        await push(cluster)
+        found = everywhere(cluster)
+        assert set(found["own"])
+        assert sorted(traces_in(cluster.offers.taken)) == sorted(found["a"])
+
+    play("a", scenario, with_local=True)
+
+
+def test_what_fails_is_not_counted_for_it_comes_again() -> None:
+    async def scenario(cluster: PushCluster) -> None:
+        cluster.nodes[0].ingester.no_room = UnavailableError("no room")
+        with pytest.raises(UnavailableError):
+            await push(cluster)
+        assert traces_of(cluster.nodes[1].ingester)
+        assert not cluster.offers.taken
+
+    play("ab", scenario)
+
+
+def test_a_sender_may_have_its_spans_not_counted() -> None:
+    async def scenario(cluster: PushCluster) -> None:
+        assert cluster.local is not None
+        await push(cluster, counted=False)
+        (node,) = cluster.nodes
+        assert node.ingester.counted == cluster.local.counted == [False]
+        assert not cluster.offers.taken
+        await push(cluster)
+        assert node.ingester.counted == cluster.local.counted == [False, True]
 
     play("a", scenario, with_local=True)

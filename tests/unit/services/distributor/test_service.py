@@ -33,7 +33,12 @@ class FakeIngester:
         return True
 
     def append(
-        self, tenant: TenantId, request: bytes | bytearray, checked: RequestCheck
+        self,
+        tenant: TenantId,
+        request: bytes | bytearray,
+        checked: RequestCheck,
+        *,
+        counted: bool = True,
     ) -> Future[object]:
         assert tenant == SINGLE_TENANT
         if self.refusal is not None:
