@@ -77,6 +77,8 @@ _MAY_BE_ZERO = frozenset(
         "query.max_metrics_series",
         "query.max_metrics_cells",
         "query.max_compared_values",
+        "query.prometheus.stale_s",
+        "query.prometheus.max_duration_s",
     }
 )
 _RULES = {"retention_rules": wrong_rules, "sampling": wrong_sampling, "drop": wrong_queries}

@@ -19,6 +19,7 @@ from tracestore.settings.members_tree import (
     MembersSettings,
     PushSettings,
 )
+from tracestore.settings.prometheus_tree import PrometheusSettings
 from tracestore.settings.s3_tree import DiskCacheSettings, S3Settings
 from tracestore.settings.sampling_tree import SamplingSettings
 from tracestore.settings.wal_tree import WalSettings
@@ -311,6 +312,7 @@ class QuerySettings:
 
     live: LiveReadSettings = field(default_factory=LiveReadSettings)
     frontend: FrontendSettings = field(default_factory=FrontendSettings)
+    prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
     default_result_limit: int = 20
     """Traces returned if the request does not say."""
     max_result_limit: int = 262144

@@ -33,7 +33,16 @@ def uids(node: Any) -> list[str]:
 
 
 def test_every_link_leads_to_a_data_source(sources: dict[str, Any]) -> None:
-    assert set(uids(list(sources.values()))) == set(sources)
+    linked = set(uids(list(sources.values())))
+    # a Prometheus is there for what applications and the metrics-generator write to it
+    assert linked == set(sources) - {"prometheus"}
+
+
+def test_the_service_graph_needs_no_other_server(sources: dict[str, Any]) -> None:
+    traces = sources["tracestore"]
+    metrics = sources[traces["jsonData"]["serviceMap"]["datasourceUid"]]
+    assert metrics["type"] == "prometheus"
+    assert metrics["url"] == f"{traces['url']}/prometheus"
 
 
 def line_with_trace_id(log_format: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tracestore.api.metrics import MetricsRoutes
 from tracestore.api.openapi import add_openapi
+from tracestore.api.prometheus import PrometheusRoutes
 from tracestore.api.roles.cluster import ClusterPart
 from tracestore.api.roles.ground import Ground
 from tracestore.api.roles.snapshots import LiveReads
@@ -29,6 +30,7 @@ from tracestore.services.lifecycle import Service, Supervisor
 from tracestore.services.members.member import Member, Role
 from tracestore.services.members.service import Members
 from tracestore.services.querier.jobs import JobSources, QueryJobs
+from tracestore.services.querier.prometheus import PromQueries
 from tracestore.services.querier.runner import HomeRunner, QueryRunner
 from tracestore.services.querier.service import LiveTables, Querier
 from tracestore.services.querier.span_series import SpanSeries
@@ -202,3 +204,4 @@ class QueryRole:
             runner=runner, processor_of=lambda tenant: generators.generator(tenant).processor
         )
         ServiceGraphRoute(series=series, tenancy=tenancy).add_to(routes, prefix)
+        PrometheusRoutes(queries=PromQueries(series=series), tenancy=tenancy).add_to(routes, prefix)

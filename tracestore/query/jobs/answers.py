@@ -11,6 +11,7 @@ from tracestore.model.tags import TagNames, TagValues
 from tracestore.query.jobs.metrics import ComputeMetrics
 from tracestore.query.jobs.operation import Operation
 from tracestore.query.jobs.search import SearchTraces
+from tracestore.query.jobs.several_series import CountSeveralSeries
 from tracestore.query.jobs.span_series import CountSeries
 from tracestore.query.jobs.tags import ListNames, ListValues
 from tracestore.query.jobs.trace import FilteredTrace, GetTrace
@@ -23,6 +24,7 @@ _ANSWERS: dict[type[Any], Any] = {
     SearchTraces: SearchResult,
     ComputeMetrics: MetricsResult,
     CountSeries: SeriesCells,
+    CountSeveralSeries: tuple[SeriesCells, ...],
     ListNames: TagNames,
     ListValues: TagValues,
 }

@@ -5,12 +5,21 @@ from __future__ import annotations
 from tracestore.errors import CorruptionError
 from tracestore.query.jobs.metrics import ComputeMetrics
 from tracestore.query.jobs.search import SearchTraces
+from tracestore.query.jobs.several_series import CountSeveralSeries
 from tracestore.query.jobs.span_series import CountSeries
 from tracestore.query.jobs.tags import ListNames, ListValues
 from tracestore.query.jobs.trace import GetTrace
 from tracestore.query.jobs.wire import open_envelope, read_value
 
-AnyOperation = GetTrace | SearchTraces | ComputeMetrics | CountSeries | ListNames | ListValues
+AnyOperation = (
+    GetTrace
+    | SearchTraces
+    | ComputeMetrics
+    | CountSeries
+    | CountSeveralSeries
+    | ListNames
+    | ListValues
+)
 
 
 def operation_from_wire(data: bytes) -> AnyOperation:
@@ -25,6 +34,8 @@ def operation_from_wire(data: bytes) -> AnyOperation:
             return read_value(name, value, ComputeMetrics)
         case CountSeries.NAME:
             return read_value(name, value, CountSeries)
+        case CountSeveralSeries.NAME:
+            return read_value(name, value, CountSeveralSeries)
         case ListNames.NAME:
             return read_value(name, value, ListNames)
         case ListValues.NAME:

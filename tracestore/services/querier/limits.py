@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tracestore.settings.limits import TenantLimits
+from tracestore.settings.prometheus_tree import PrometheusSettings
 from tracestore.settings.tree import QuerySettings
 
 _STRICTEST = (
@@ -29,6 +30,7 @@ def with_limits(settings: QuerySettings, limits: TenantLimits) -> QuerySettings:
         settings,
         max_duration_s=read.max_search_duration_s or settings.max_duration_s,
         max_metrics_duration_s=read.max_metrics_duration_s or settings.max_metrics_duration_s,
+        prometheus=_prometheus(settings.prometheus, read.max_metrics_duration_s),
         max_bytes_per_tag_values_query=(
             settings.max_bytes_per_tag_values_query if tag_bytes is None else tag_bytes
         ),
@@ -40,6 +42,10 @@ def with_limits(settings: QuerySettings, limits: TenantLimits) -> QuerySettings:
         max_trace_bytes=limits.global_.max_bytes_per_trace or settings.max_trace_bytes,
         left_pad_trace_ids=read.left_pad_trace_ids or settings.left_pad_trace_ids,
     )
+
+
+def _prometheus(settings: PrometheusSettings, max_duration_s: float) -> PrometheusSettings:
+    return replace(settings, max_duration_s=max_duration_s or settings.max_duration_s)
 
 
 def strictest(settings: QuerySettings, limits: Iterable[TenantLimits]) -> QuerySettings:
@@ -56,4 +62,6 @@ def strictest(settings: QuerySettings, limits: Iterable[TenantLimits]) -> QueryS
         name: min((value for one in each if (value := getattr(one, name))), default=0)
         for name in _STRICTEST
     }
+    reach = min((s for one in each if (s := one.prometheus.max_duration_s)), default=0.0)
+    bounds["prometheus"] = _prometheus(each[0].prometheus, reach)
     return replace(each[0], **bounds, left_pad_trace_ids=any(e.left_pad_trace_ids for e in each))

@@ -1,0 +1,1 @@
+"""The part of PromQL that is answered from stored spans: text -> plan -> values."""
