@@ -88,18 +88,10 @@ steps = st.lists(
 
 
 def ratio(seen: SeenSpan) -> float:
-    """Weigh a span by its attribute ``ratio``, if that is a double."""
-    for owner in (seen.span.attributes,):
-        for one in owner:
-            if one.key == "ratio":
-                value = one.value
-                if value.WhichOneof("value") == "double_value" and value.double_value > 0:
-                    return 1 / value.double_value
-                break
-    for name, text in seen.resource:
-        if name == "ratio":
-            known = {"0.5": 2.0, "0.001": 1000.0}
-            return known.get(text, 1.0)
+    """Weigh a span by its attribute ``ratio``, or that of its resource, if it is a double."""
+    for one in seen.sent:
+        if one.key == "ratio" and one.value.WhichOneof("value") == "double_value":
+            return 1 / one.value.double_value if one.value.double_value > 0 else 1.0
     return 1.0
 
 

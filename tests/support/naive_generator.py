@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 Series = tuple[tuple[str, str], ...]
@@ -46,6 +46,8 @@ class SeenSpan:
     span: Span
     resource: Attributes
     own: Attributes
+    sent: list[KeyValue]
+    """All attributes as they were sent, those of the span first."""
 
     def find(self, key: str) -> str | None:
         """Look in the resource, then in the span."""
@@ -69,7 +71,8 @@ def spans_of(request: ExportTraceServiceRequest) -> Iterator[SeenSpan]:
         for scope in group.scope_spans:
             for span in scope.spans:
                 own = [(one.key, text(one.value)) for one in span.attributes]
-                yield SeenSpan(span, resource, own)
+                sent = [*span.attributes, *group.resource.attributes]
+                yield SeenSpan(span, resource, own, sent)
 
 
 @dataclass
