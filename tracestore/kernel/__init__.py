@@ -13,7 +13,7 @@ from tracestore.kernel.arrivals import (
 from tracestore.kernel.builder import SpanBuilder, build_tables
 from tracestore.kernel.calls import pair_calls
 from tracestore.kernel.check import RequestCheck, check
-from tracestore.kernel.edges import EDGE_DTYPE, SIDE_DTYPE, EdgeStore
+from tracestore.kernel.edges import EDGE_DTYPE, EdgeStore
 from tracestore.kernel.encode import encode
 from tracestore.kernel.frozen import FrozenSpans
 from tracestore.kernel.hashing import hash64
@@ -51,7 +51,6 @@ from tracestore.kernel.text_table import TextTable
 __all__ = [
     "EDGE_DTYPE",
     "SCOPES",
-    "SIDE_DTYPE",
     "SPAN_DTYPE",
     "TRUNCATED",
     "Admission",

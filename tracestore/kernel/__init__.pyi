@@ -488,10 +488,6 @@ class TextTable:
     def array(self, start: int = 0) -> pa.StringArray:
         """Copy the strings from number ``start`` on; they must be UTF-8."""
 
-SIDE_DTYPE: np.dtype[np.void]
-"""A span as one side of a request: trace_high, trace_low, span (the client's span ID), is_root (a
-server without parent: ``span`` is its own), seconds, multiplier, time_ns (end of a client, start of
-a server), service, peer (-1: none), database (0: none), is_client, kind, failed, dropped."""
 EDGE_DTYPE: np.dtype[np.void]
 """A request: trace_high, trace_low, is_root, client_seconds, server_seconds, multiplier,
 client_end, server_start, client, server (0: not known), peer, connection, failed, sides (1: client,
@@ -506,8 +502,14 @@ class EdgeStore:
         """Count the requests that wait for a side."""
     def add(
         self,
-        sides: npt.NDArray[np.void],
+        rows: npt.NDArray[np.void],
+        trace_ids: npt.NDArray[np.uint64],
+        services: npt.NDArray[np.int32],
+        peers: npt.NDArray[np.int32],
+        databases: npt.NDArray[np.int32],
         labels: npt.NDArray[np.int32],
+        multipliers: npt.NDArray[np.float64] | None,
+        dropped: npt.NDArray[np.uint8] | None,
         now: int,
         most: int,
         messaging: int,
@@ -515,12 +517,17 @@ class EdgeStore:
     ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int32], int, int]:
         """Take spans in the order in which they came; what comes later overwrites.
 
-        A request is whole when both services are known; a side that a filter has dropped takes the
-        other with it.
+        Clients, servers, producers and consumers of a known service take part. A request is whole
+        when both services are known; a side that a filter has dropped takes the other with it.
 
         Args:
-            sides: (n,) of ``SIDE_DTYPE``.
+            rows, trace_ids: (n,) and (n, 2) as ``arrived_spans`` gives them.
+            services: (n,) numbers of texts, 0 or less: none.
+            peers: (n,) likewise, -1: none.
+            databases: (n,) what a client calls, 0 or less: no database.
             labels: (n, width) numbers of texts, -1: absent.
+            multipliers: (n,) None: 1 each.
+            dropped: (n,) 1 for what a filter has dropped; None: nothing.
             now: when they came, for ``expire``.
             most: requests that may wait; spans of further ones are refused.
             messaging, database: what ``connection`` says of such requests, else 0.

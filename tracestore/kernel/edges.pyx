@@ -12,14 +12,21 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from tracestore.kernel.texts cimport grow, mix, refuse_memory
+from tracestore.kernel.arrivals import SPAN_DTYPE
+
+from tracestore.kernel.head cimport SpanRow
+from tracestore.kernel.texts cimport grow, mix, prefetch, refuse_memory
 
 cdef enum:
     SIDE_CLIENT = 1
     SIDE_SERVER = 2
+    SERVER = 2
+    CLIENT = 3
     PRODUCER = 4  # kinds of OTLP
     CONSUMER = 5
+    ERROR = 2  # status
     NONE = -1
+    BLOCK = 32  # spans whose slots are fetched together
 
 
 cdef struct Key:
@@ -52,6 +59,7 @@ cdef struct Edge:
 
 cdef struct Side:  # a span as one side of a request
     Key key
+    uint64_t hash  # of the key
     double seconds
     double multiplier
     uint64_t time_ns  # end of a client, start of a server
@@ -108,45 +116,122 @@ cdef class EdgeStore:
         return self.count
 
     def add(
-        self, sides, const int32_t[:, ::1] labels, int64_t now, int64_t most,
-        uint8_t messaging, uint8_t database,
+        self,
+        rows,
+        const uint64_t[:, ::1] trace_ids,
+        const int32_t[::1] services,
+        const int32_t[::1] peers,
+        const int32_t[::1] databases,
+        labels,
+        multipliers,
+        dropped,
+        int64_t now,
+        int64_t most,
+        uint8_t messaging,
+        uint8_t database,
     ):
         """Take spans in the order in which they came. See ``__init__.pyi``."""
-        if sides.dtype != SIDE_DTYPE or not sides.flags.c_contiguous:
-            raise ValueError("sides are no contiguous array of SIDE_DTYPE")
-        if labels.shape[0] != len(sides) or labels.shape[1] != self.width:
-            raise ValueError("labels are no matrix of (sides, width)")
-        cdef size_t address = sides.ctypes.data
-        cdef const Side* side = <const Side*><void*>address
-        cdef const int32_t* own = &labels[0, 0] if self.width and len(sides) else NULL
-        cdef Py_ssize_t count = len(sides)
-        cdef Py_ssize_t i
+        cdef Py_ssize_t count = len(rows)
+        cdef const int32_t[:, ::1] label_view = labels
+        cdef const double[::1] weights = multipliers
+        cdef const uint8_t[::1] is_dropped = dropped
         cdef int64_t refused = 0
         cdef int64_t left_out = 0
-        cdef int32_t place
+        cdef Py_ssize_t i
+        cdef Py_ssize_t taken = 0
+        cdef Side[BLOCK] sides
+        cdef int32_t[BLOCK] places
+        if rows.dtype != SPAN_DTYPE or not rows.flags.c_contiguous:
+            raise ValueError("rows are no contiguous array of SPAN_DTYPE")
+        for array in (trace_ids, services, peers, databases, labels):
+            if len(array) != count:
+                raise ValueError("arrays of different lengths")
+        if label_view.shape[1] != self.width or trace_ids.shape[1] != 2:
+            raise ValueError("labels or trace IDs of another width")
+        if weights is not None and len(weights) != count:
+            raise ValueError("multipliers of another length")
+        if is_dropped is not None and len(is_dropped) != count:
+            raise ValueError("dropped of another length")
+        cdef size_t address = rows.ctypes.data
+        cdef const SpanRow* row = <const SpanRow*><void*>address
         self.out_size = 0
         for i in range(count):
-            place = self.find(&side.key)
-            if place < 0:
-                if self.count >= most and (side.database <= 0 or side.dropped):
-                    refused += 1
-                else:
-                    place = self.insert(&side.key, now, side.kind)
-                    self.edges[place].dropped = side.dropped
-                    left_out += side.dropped
-            elif side.dropped or self.edges[place].dropped:
-                left_out += 1 + (self.edges[place].sides != 0)
-                self.remove(place)
-                place = NONE
-            if place >= 0 and not side.dropped:
-                self.take(&self.edges[place], side, messaging, database)
-                self.set_labels(place, side.is_client, own)
-                if self.edges[place].client > 0 and self.edges[place].server > 0:
-                    self.put_out(place)
-                    self.remove(place)
-            side += 1
-            own += self.width
+            if services[i] > 0 and SERVER <= row[i].kind <= CONSUMER:
+                fill_side(&sides[taken], &row[i], services[i], peers[i])
+                sides[taken].key.high, sides[taken].key.low = trace_ids[i, 0], trace_ids[i, 1]
+                sides[taken].database = databases[i] if row[i].kind == CLIENT else 0
+                sides[taken].multiplier = weights[i] if weights is not None else 1.0
+                sides[taken].dropped = is_dropped is not None and is_dropped[i]
+                sides[taken].hash = self.hash_key(&sides[taken].key)
+                places[taken] = <int32_t>i
+                prefetch(&self.slots[sides[taken].hash & self.mask])
+                taken += 1
+            if taken == BLOCK or i == count - 1:
+                self.add_block(
+                    sides, places, taken, label_view, now, most, messaging, database,
+                    &refused, &left_out,
+                )
+                taken = 0
         return (*self.taken(), refused, left_out)
+
+    cdef int add_block(
+        self,
+        const Side* sides,
+        const int32_t* places,
+        Py_ssize_t count,
+        const int32_t[:, ::1] labels,
+        int64_t now,
+        int64_t most,
+        uint8_t messaging,
+        uint8_t database,
+        int64_t* refused,
+        int64_t* left_out,
+    ) except -1:
+        """Take some spans, whose slots are on their way into the caches."""
+        cdef Py_ssize_t i
+        cdef int32_t slot
+        cdef const int32_t* own = NULL
+        for i in range(count):
+            slot = self.slots[sides[i].hash & self.mask]
+            if slot:
+                prefetch(&self.edges[slot - 1])
+        for i in range(count):
+            if self.width:
+                own = &labels[places[i], 0]
+            self.add_side(&sides[i], own, now, most, messaging, database, refused, left_out)
+        return 0
+
+    cdef int add_side(
+        self,
+        const Side* side,
+        const int32_t* own,
+        int64_t now,
+        int64_t most,
+        uint8_t messaging,
+        uint8_t database,
+        int64_t* refused,
+        int64_t* left_out,
+    ) except -1:
+        cdef int32_t place = self.find(&side.key, side.hash)
+        if place < 0:
+            if self.count >= most and (side.database <= 0 or side.dropped):
+                refused[0] += 1
+                return 0
+            place = self.insert(&side.key, side.hash, now, side.kind)
+            self.edges[place].dropped = side.dropped
+            left_out[0] += side.dropped
+        elif side.dropped or self.edges[place].dropped:
+            left_out[0] += 1 + (self.edges[place].sides != 0)
+            self.remove(place)
+            return 0
+        if side.dropped:
+            return 0
+        self.take(&self.edges[place], side, messaging, database)
+        self.set_labels(place, side.is_client, own)
+        if self.edges[place].client > 0 and self.edges[place].server > 0:
+            self.put_out(place)
+            self.remove(place)
+        return 0
 
     cdef void take(
         self, Edge* edge, const Side* side, uint8_t messaging, uint8_t database
@@ -219,8 +304,8 @@ cdef class EdgeStore:
         cdef uint64_t hashed = mix(key.high ^ self.first_key, key.low ^ self.second_key)
         return mix(hashed ^ key.span, self.second_key + key.is_root)
 
-    cdef int32_t find(self, const Key* key) noexcept nogil:
-        cdef uint32_t at = <uint32_t>self.hash_key(key) & self.mask
+    cdef int32_t find(self, const Key* key, uint64_t hashed) noexcept nogil:
+        cdef uint32_t at = <uint32_t>hashed & self.mask
         cdef Key* other
         while self.slots[at]:
             other = &self.edges[self.slots[at] - 1].key
@@ -234,7 +319,9 @@ cdef class EdgeStore:
             at = (at + 1) & self.mask
         return NONE
 
-    cdef int32_t insert(self, const Key* key, int64_t now, uint8_t kind) except -1:
+    cdef int32_t insert(
+        self, const Key* key, uint64_t hashed, int64_t now, uint8_t kind
+    ) except -1:
         cdef int32_t place = self.free_place
         cdef Edge* edge
         cdef uint32_t at
@@ -265,7 +352,7 @@ cdef class EdgeStore:
         else:
             self.oldest = place
         self.newest = place
-        at = <uint32_t>self.hash_key(key) & self.mask
+        at = <uint32_t>hashed & self.mask
         while self.slots[at]:
             at = (at + 1) & self.mask
         self.slots[at] = place + 1
@@ -360,6 +447,19 @@ cdef class EdgeStore:
         return edges, labels
 
 
+cdef void fill_side(Side* side, const SpanRow* row, int32_t service, int32_t peer) noexcept nogil:
+    """Put what a span says into a side."""
+    cdef bint is_client = row.kind == CLIENT or row.kind == PRODUCER
+    cdef bint is_root = not is_client and row.parent_id == 0
+    side.key.is_root = is_root
+    side.key.span = row.span_id if is_client or is_root else row.parent_id
+    side.seconds = row.duration / 1e9 if row.duration > 0 else 0.0
+    side.time_ns = row.start_ns + <uint64_t>row.duration if is_client else row.start_ns
+    side.service, side.peer = service, peer
+    side.is_client, side.kind = is_client, <uint8_t>row.kind
+    side.failed = row.status_code == ERROR
+
+
 cdef object as_dtype(places, Py_ssize_t size):
     return np.dtype(
         {
@@ -368,30 +468,6 @@ cdef object as_dtype(places, Py_ssize_t size):
             "offsets": [at for _, at in places.values()],
             "itemsize": size,
         }
-    )
-
-
-cdef object side_dtype():
-    cdef Side side
-    cdef char* base = <char*>&side
-    return as_dtype(
-        {
-            "trace_high": ("u8", <char*>&side.key.high - base),
-            "trace_low": ("u8", <char*>&side.key.low - base),
-            "span": ("u8", <char*>&side.key.span - base),
-            "is_root": ("u8", <char*>&side.key.is_root - base),
-            "seconds": ("f8", <char*>&side.seconds - base),
-            "multiplier": ("f8", <char*>&side.multiplier - base),
-            "time_ns": ("u8", <char*>&side.time_ns - base),
-            "service": ("i4", <char*>&side.service - base),
-            "peer": ("i4", <char*>&side.peer - base),
-            "database": ("i4", <char*>&side.database - base),
-            "is_client": ("u1", <char*>&side.is_client - base),
-            "kind": ("u1", <char*>&side.kind - base),
-            "failed": ("u1", <char*>&side.failed - base),
-            "dropped": ("u1", <char*>&side.dropped - base),
-        },
-        sizeof(Side),
     )
 
 
@@ -421,5 +497,4 @@ cdef object edge_dtype():
     )
 
 
-SIDE_DTYPE = side_dtype()
 EDGE_DTYPE = edge_dtype()

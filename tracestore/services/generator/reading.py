@@ -112,15 +112,23 @@ class HeadReader:
             known = np.empty(0, np.int32)
         if len(known) < count:
             new = self.numbers_of(builder, Table.RESOURCES, key, len(known), count)
+            if new is None:
+                new = np.full(count - len(known), ABSENT, np.int32)
             known = self._of_resources[key] = np.concatenate([known, new])
         return known[:count]
 
     def numbers_of(
         self, builder: SpanBuilder, table: Table, key: str, start: int, stop: int
-    ) -> Numbers:
-        """Get the first value of a key in rows of a table, as text: (stop - start,)."""
+    ) -> Numbers | None:
+        """Get the first value of a key in rows of a table, as text: (stop - start,).
+
+        Returns: None if no row has it.
+        """
+        parts = arrived_values(builder, table, key, start, stop)
+        if not parts:
+            return None
         found = np.full(stop - start, ABSENT, np.int32)
-        for kind, column, rows, values in arrived_values(builder, table, key, start, stop):
+        for kind, column, rows, values in parts:
             if values is None:
                 continue
             found[np.asarray(rows) - start] = self._numbers(builder, table, kind, column, values)
@@ -219,23 +227,38 @@ class SpanBatch:
 
     def attribute(self, key: str) -> Numbers:
         """Get an attribute of the resource, else of the span: (n,), ``ABSENT`` without."""
+        return self._or_absent(self.find(key))
 
-        def make() -> Numbers:
-            own, shared = self.span_attribute(key), self.resource_attribute(key)
-            return np.where(shared == ABSENT, own, shared)
+    def find(self, key: str) -> Numbers | None:
+        """Do the same; None if no span has it."""
 
-        found: Numbers = self._once(("any", key), make)
+        def make() -> Numbers | None:
+            own, of_resources = self.find_own(key), self.of_resources(key)
+            if (of_resources == ABSENT).all():
+                return own
+            shared: Numbers = of_resources[self.field("resource")]
+            return shared if own is None else np.where(shared == ABSENT, own, shared)
+
+        found: Numbers | None = self._once(("any", key), make)
         return found
 
     def span_attribute(self, key: str) -> Numbers:
-        """Get an attribute of the spans: (n,)."""
-        found: Numbers = self._once(
-            ("span", key),
-            lambda: self._some(
-                self._reader.numbers_of(self._builder, Table.SPANS, key, self._start, self._stop)
-            ),
-        )
+        """Get an attribute of the spans: (n,), ``ABSENT`` without."""
+        return self._or_absent(self.find_own(key))
+
+    def find_own(self, key: str) -> Numbers | None:
+        """Do the same; None if no span has it."""
+
+        def make() -> Numbers | None:
+            reader, start, stop = self._reader, self._start, self._stop
+            found = reader.numbers_of(self._builder, Table.SPANS, key, start, stop)
+            return None if found is None else self._some(found)
+
+        found: Numbers | None = self._once(("span", key), make)
         return found
+
+    def _or_absent(self, numbers: Numbers | None) -> Numbers:
+        return np.full(len(self), ABSENT, np.int32) if numbers is None else numbers
 
     def _some(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return values if self._chosen is None else values[self._chosen]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracestore.kernel import SIDE_DTYPE, EdgeStore, TextTable
+from tracestore.kernel import EdgeStore, TextTable
 from tracestore.model import span_metrics as names
 from tracestore.services.generator.histograms import Observations
 from tracestore.services.generator.instruments import Counter, Gauge
@@ -36,8 +36,6 @@ PARTS: Final = frozenset({REQUEST, LATENCY, CONNECTION_INFO})
 
 PLAIN, MESSAGING, DATABASE, VIRTUAL = range(4)
 _CONNECTIONS: Final = ("", names.MESSAGING_SYSTEM, names.DATABASE, names.VIRTUAL_NODE)
-_SERVER, _CLIENT, _PRODUCER, _CONSUMER = 2, 3, 4, 5
-_ERROR: Final = 2
 _BOTH_SIDES: Final = 3
 _CLIENT_SIDE: Final = 1
 Mask = npt.NDArray[np.bool_]
@@ -98,17 +96,19 @@ class ServiceGraphs:
 
     def consume(self, batch: SpanBatch, context: Context) -> PairingCounts:
         """Pair spans with those that wait and with one another."""
-        kind = batch.field("kind")
-        takes_part = (kind >= _SERVER) & (kind <= _CONSUMER) & (batch.services > EMPTY)
-        chosen = np.nonzero(takes_part)[0]
-        sides = self._sides(batch, chosen)
-        dimensions = [batch.attribute(key)[chosen] for key in self._settings.dimensions]
-        labels = np.empty((len(chosen), len(dimensions)), np.int32)
-        for column, numbers in enumerate(dimensions):
-            labels[:, column] = numbers
+        labels = np.empty((len(batch), len(self._settings.dimensions)), np.int32)
+        for column, key in enumerate(self._settings.dimensions):
+            labels[:, column] = batch.attribute(key)
+        kept = self._policies.kept(batch)
         edges, edge_labels, dropped, filtered = self._store.add(
-            sides,
+            batch.rows,
+            batch.trace_ids,
+            batch.services,
+            self._peers(batch),
+            self._databases(batch),
             labels,
+            self._weights.of(batch),
+            None if kept is None else (~kept).view(np.uint8),
             int(context.now_s * 1e9),
             self._settings.max_items,
             MESSAGING,
@@ -117,51 +117,29 @@ class ServiceGraphs:
         self._count(edges, edge_labels, context)
         return PairingCounts(filtered=filtered, dropped=dropped, edges=len(edges))
 
-    def _sides(self, batch: SpanBatch, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
-        sides = np.zeros(len(chosen), SIDE_DTYPE)
-        rows = batch.rows[chosen]
-        kind = rows["kind"]
-        is_client = (kind == _CLIENT) | (kind == _PRODUCER)
-        is_root = ~is_client & (rows["parent_id"] == 0)
-        sides["trace_high"], sides["trace_low"] = batch.trace_ids[chosen].T
-        sides["span"] = np.where(is_client | is_root, rows["span_id"], rows["parent_id"])
-        sides["is_root"] = is_root
-        sides["seconds"] = batch.seconds[chosen]
-        end_ns = batch.end_ns[chosen].view(np.uint64)
-        sides["time_ns"] = np.where(is_client, end_ns, rows["start_ns"])
-        sides["service"] = batch.services[chosen]
-        sides["is_client"] = is_client
-        sides["kind"] = kind
-        sides["failed"] = rows["status_code"] == _ERROR
-        sides["peer"] = self._peers(batch, chosen)
-        sides["database"] = np.where(kind == _CLIENT, self._databases(batch, chosen), 0)
-        weights = self._weights.of(batch)
-        sides["multiplier"] = 1.0 if weights is None else weights[chosen]
-        kept = self._policies.kept(batch)
-        if kept is not None:
-            sides["dropped"] = ~kept[chosen]
-        return sides
-
-    def _peers(self, batch: SpanBatch, chosen: npt.NDArray[np.int64]) -> Numbers:
+    def _peers(self, batch: SpanBatch) -> Numbers:
         """Get the name of the peer of each span, ``ABSENT`` without."""
-        peers = np.full(len(chosen), ABSENT, np.int32)
+        peers = np.full(len(batch), ABSENT, np.int32)
         for key in reversed(self._settings.peer_attributes):
-            values = batch.span_attribute(key)[chosen]
-            peers = np.where(values == ABSENT, peers, values)
+            values = batch.find_own(key)
+            if values is not None:
+                peers = np.where(values == ABSENT, peers, values)
         return peers
 
-    def _databases(self, batch: SpanBatch, chosen: npt.NDArray[np.int64]) -> Numbers:
+    def _databases(self, batch: SpanBatch) -> Numbers:
         """Get what a database that a span calls is called; 0: it calls none."""
-        found = np.zeros(len(chosen), np.int32)
+        found = np.zeros(len(batch), np.int32)
+        is_any = False
         for key in reversed(self._settings.database_name_attributes):
-            values = batch.attribute(key)[chosen]
-            found = np.where(values > EMPTY, values, found)
-        if not found.any():
+            values = batch.find(key)
+            if values is not None:
+                found, is_any = np.where(values > EMPTY, values, found), True
+        if not is_any:
             return found
         is_database = found > EMPTY
-        addresses = self._addresses.numbers(batch)[chosen]
-        for values in (addresses, *(batch.attribute(k)[chosen] for k in _SERVER_NAMES)):
-            found = np.where(is_database & (values > EMPTY), values, found)
+        for values in (self._addresses.find(batch), *map(batch.find, _SERVER_NAMES)):
+            if values is not None:
+                found = np.where(is_database & (values > EMPTY), values, found)
         return found
 
     def expire(self, context: Context) -> PairingCounts:
@@ -245,11 +223,11 @@ class _PeerAddresses:
         self._pairs = TextTable()
         self._joined = np.empty(0, np.int32)
 
-    def numbers(self, batch: SpanBatch) -> Numbers:
-        """Get the address of each span: (n,), 0 without."""
-        address = batch.attribute("network.peer.address")
-        if not (address > EMPTY).any():
-            return np.zeros(len(batch), np.int32)
+    def find(self, batch: SpanBatch) -> Numbers | None:
+        """Get the address of each span: (n,), 0 without; None if no span has one."""
+        address = batch.find("network.peer.address")
+        if address is None:
+            return None
         port = batch.attribute("network.peer.port")
         pairs = np.maximum(np.stack([address, port], axis=1), EMPTY)
         numbers = self._pairs.intern_rows(np.ascontiguousarray(pairs))
