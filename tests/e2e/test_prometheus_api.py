@@ -15,9 +15,8 @@ from support.otlp import EPOCH_NS, request, span
 from support.prometheus_history import (
     SAMPLE_S,
     counters_of,
-    needs_prometheus,
     open_metrics,
-    running_prometheus,
+    running_history,
 )
 from support.prometheus_queries import GRAFANA, TABLES
 from support.server import Server, running_server
@@ -101,11 +100,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    needs_prometheus()
     over = Range(EPOCH_NS, SAMPLE_S * 10**9, LENGTH_S // SAMPLE_S)
     samples = open_metrics(counters_of(spans_of(REQUESTS), over), over)
-    with running_prometheus(tmp_path_factory.mktemp("prometheus"), samples) as url:
-        yield url
+    with running_history(tmp_path_factory.mktemp("prometheus"), samples) as found:
+        yield found.url
 
 
 def ask(url: str, path: str, **form: object) -> Any:

@@ -75,10 +75,11 @@ class Prometheus:
             self.process.wait(30)
 
 
-def start_prometheus(directory: Path, *, port: int | None = None) -> Prometheus:
+def start_prometheus(directory: Path, *flags: str, port: int | None = None) -> Prometheus:
     """Start Prometheus on a directory of its own, which it may have had before.
 
     Args:
+        flags: more of them.
         port: of its API; None: a free one.
     """
     program = require_prometheus()
@@ -98,6 +99,7 @@ def start_prometheus(directory: Path, *, port: int | None = None) -> Prometheus:
                 "--web.enable-remote-write-receiver",
                 "--enable-feature=exemplar-storage,native-histograms",
                 "--log.level=warn",
+                *flags,
             ],
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -120,9 +122,11 @@ def wait_prometheus(prometheus: Prometheus) -> None:
 
 
 @contextmanager
-def running_prometheus(directory: Path, *, port: int | None = None) -> Iterator[Prometheus]:
+def running_prometheus(
+    directory: Path, *flags: str, port: int | None = None
+) -> Iterator[Prometheus]:
     """Start Prometheus, wait until it is ready, and end it with the block."""
-    prometheus = start_prometheus(directory, port=port)
+    prometheus = start_prometheus(directory, *flags, port=port)
     try:
         wait_prometheus(prometheus)
         yield prometheus

@@ -8,16 +8,12 @@ nothing is extrapolated at times that are multiples of 15 s, and rates are exact
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-import pytest
 from support.naive_metrics_generator import (
     Labels,
     NaiveSpan,
@@ -26,20 +22,13 @@ from support.naive_metrics_generator import (
     labels_of,
     span_metrics,
 )
-from support.server import free_ports, wait_until
+from support.prometheus import Prometheus, require_prometheus, running_prometheus
 
 SAMPLE_S = 15
 SPAN_BOUNDS = [0.002 * 2**power for power in range(14)]
 EDGE_BOUNDS = [0.1 * 2**power for power in range(8)]
 Counters = dict[tuple[str, Labels], dict[int, float]]
 """Name and labels -> what is added in each interval of 15 s, by its number."""
-
-
-def needs_prometheus() -> None:
-    """Skip a test where Prometheus is not installed; in CI it must be."""
-    if shutil.which("prometheus") is None or shutil.which("promtool") is None:
-        assert os.getenv("CI") != "true", "prometheus and promtool are not installed"
-        pytest.skip("prometheus and promtool are not installed")
 
 
 def counters_of(spans: list[NaiveSpan], over: Range) -> Counters:
@@ -101,41 +90,15 @@ def open_metrics(counters: Mapping[tuple[str, Labels], Mapping[int, float]], ove
 
 
 @contextmanager
-def running_prometheus(directory: Path, samples: str) -> Iterator[str]:
-    """Start a Prometheus that has these samples, and scrapes nothing; gives its URL."""
-    (directory / "history.txt").write_text(samples)
-    (directory / "prometheus.yml").write_text("global: {}\n")
-    data = directory / "data"
+def running_history(directory: Path, samples: str) -> Iterator[Prometheus]:
+    """Start a Prometheus that has these samples, and scrapes nothing."""
+    require_prometheus()
+    text = directory / "history.txt"
+    text.write_text(samples)
     subprocess.run(
-        ["promtool", "tsdb", "create-blocks-from", "openmetrics", directory / "history.txt", data],
+        ["promtool", "tsdb", "create-blocks-from", "openmetrics", text, directory / "data"],
         check=True,
         capture_output=True,
     )
-    (port,) = free_ports(1)
-    with (directory / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={directory / 'prometheus.yml'}",
-                f"--storage.tsdb.path={data}",
-                "--storage.tsdb.retention.time=100y",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    url = f"http://127.0.0.1:{port}"
-
-    def ready() -> bool:
-        assert process.poll() is None, (directory / "prometheus.log").read_text()
-        try:
-            return httpx.get(f"{url}/-/ready", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    try:
-        wait_until(ready, 60)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
+    with running_prometheus(directory, "--storage.tsdb.retention.time=100y") as prometheus:
+        yield prometheus
