@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracestore.errors import CorruptionError, LimitExceededError
+from tracestore.kernel import tally_extremes
 from tracestore.model.results import QueryStats
 from tracestore.query.cells import CellBudget, CellStore, closer, split
 from tracestore.query.metrics_parts import Cells
@@ -115,9 +116,7 @@ class SeriesTally:
         slowness = np.fmax.reduce(np.stack(seen.seconds))
         for failed_only in (False, True):
             rows = np.flatnonzero(seen.failed) if failed_only else np.arange(len(seen.series))
-            order = rows[np.lexsort((slowness[rows], seen.series[rows]))]
-            last = np.flatnonzero(np.diff(seen.series[order], append=-1) != 0)
-            for row in order[last].tolist():
+            for row in _slowest_of_each(seen.series, slowness, rows):
                 trace = bytes(trace_ids[seen.trace_rows[row]]).ljust(16, b"\0").hex()
                 seconds = float(slowness[row])
                 one = ShownTraces(slowest=trace, slowest_s=seconds)
@@ -218,3 +217,17 @@ def _moved(keys: Rows, place: Rows, size: int) -> tuple[Rows, Rows]:
     moved = place[number] * size + rest
     order = np.argsort(moved, kind="stable")
     return moved[order], order
+
+
+def _slowest_of_each(series: Rows, slowness: Floats, rows: Rows) -> list[int]:
+    """Find of each series, among some rows, the slowest; of equal ones the last."""
+    if len(rows) == 0:
+        return []
+    own, seconds = series[rows], slowness[rows]
+    size = int(own.max()) + 1
+    _, slowest = tally_extremes(own, seconds, size, True)
+    best = np.full(size, -1, np.int64)
+    is_best = seconds == slowest[own]
+    best[own[is_best]] = rows[is_best]
+    found: list[int] = best[best >= 0].tolist()
+    return found
