@@ -20,6 +20,8 @@ from support.s3 import S3Server, place_in, s3_server  # noqa: F401 - fixtures
 from support.same_answers import QUESTIONS, TRACES, WINDOW, ask, parts_of, send_all
 from support.server import Server, running_server, wait_until
 
+KEEP = "--compactor.compaction.block-retention=87600h"
+"""The spans are years old, and retention comes around every half a minute."""
 NODES = {
     "frontend": "query-frontend",
     "querier-1": "querier",
@@ -60,7 +62,7 @@ def pair(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
     root = tmp_path_factory.mktemp("query-roles")
     place = place_in(s3_server)
     with (
-        running_server(root / "alone") as alone,
+        running_server(root / "alone", KEEP) as alone,
         running_cluster(root, NODES, *FLAGS, *place.flags()) as cluster,
     ):
         bodies = [body for trace in range(1, TRACES + 1) for body in parts_of(trace)]

@@ -91,7 +91,8 @@ def naive(recording: list[bytes]) -> NaiveStore:
 @pytest.fixture(scope="module")
 def server(recording: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory: Path = tmp_path_factory.mktemp("data")
-    with running_server(directory, "--ingester.max-block-bytes=12MiB") as server:
+    keep = "--compactor.compaction.block-retention=87600h"  # the recordings are years old
+    with running_server(directory, "--ingester.max-block-bytes=12MiB", keep) as server:
         with grpc.insecure_channel(server.otlp_grpc) as channel:
             export = channel.unary_unary(EXPORT)
             for futures in [recording[i : i + 16] for i in range(0, len(recording), 16)]:

@@ -15,11 +15,14 @@ from support.s3 import S3Server, place_in, s3_server  # noqa: F401 - fixtures
 from support.same_answers import QUESTIONS, TRACES, ask, parts_of, send
 from support.server import Server, running_server, wait_until
 
+KEEP = "--compactor.compaction.block-retention=87600h"
+"""The spans are years old, and retention comes around every half a minute."""
 NODES = ("node-1", "node-2", "node-3")
 FLAGS = (
     "--ingester.wal.store=bucket",
     "--storage.blocklist-poll-s=0.2",
     "--query.frontend.job-bytes=1",
+    KEEP,
 )
 """However small a query is, it is cut into jobs that the three share."""
 
@@ -38,7 +41,7 @@ def nodes(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
     root = tmp_path_factory.mktemp("three-nodes")
     place = place_in(s3_server)
     with (
-        running_server(root / "alone") as alone,
+        running_server(root / "alone", KEEP) as alone,
         running_cluster(root, dict.fromkeys(NODES, "all"), *FLAGS, *place.flags()) as cluster,
     ):
         bodies = [body for trace in range(1, TRACES + 1) for body in parts_of(trace)]
