@@ -36,7 +36,9 @@ def tenant_of(number: int) -> TenantId:
 class Cluster:
     """A bucket, and what was acknowledged."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, samples: bool = False) -> None:
+        """Args: samples: whether a policy drops the traces of odd numbers."""
+        self.samples = samples
         self.bucket = MemoryObjectStore()
         self.directory = directory
         self.acknowledged: set[int] = set()
@@ -46,7 +48,12 @@ class Cluster:
     def node(self, instance: str, dies_at: int | None = None) -> Node:
         self._seed += 1
         size = 1 << 20 if self._seed % 2 else len(body(1))  # all at once, or bit by bit
-        node = Node(self.bucket, self.directory, instance, self._seed, block_bytes_max=size)
+        policy = ("keep: { name = `even` }",) if self.samples else ()
+        node = Node(
+            *(self.bucket, self.directory, instance, self._seed),
+            block_bytes_max=size,
+            sampling=policy,
+        )
         node.store.dies_at = dies_at
         return node
 
@@ -60,11 +67,16 @@ class Cluster:
                 if rng.random() < 0.12:
                     await node.ingester.flush_all()
 
+    def expected(self, tenant: TenantId) -> set[int]:
+        """Name what has to be found, whoever dies."""
+        known = {number for number in self.acknowledged if tenant_of(number) == tenant}
+        return {number for number in known if not (self.samples and number % 2)}
+
     def see(self, node: Node) -> None:
         """Look with the eyes of a query: blocks, and the logs that nobody answers for."""
         blocks = node.follower.refresh()
         for tenant in TENANTS:
-            expected = {n for n in self.acknowledged if tenant_of(n) == tenant}
+            expected = self.expected(tenant)
             stored = in_blocks(self.bucket, blocks, tenant, NUMBERS)
             live = [
                 source
@@ -80,17 +92,19 @@ class Cluster:
         blocks = node.follower.refresh()
         assert set(blocks.writers) == {node.writer.id}
         for tenant in TENANTS:
-            expected = {n for n in self.acknowledged if tenant_of(n) == tenant}
+            expected = self.expected(tenant)
             found = in_blocks(self.bucket, blocks, tenant, NUMBERS)
             assert expected <= found.keys()
             assert set(found.values()) <= {1}
+            if self.samples:
+                assert not any(number % 2 for number in found)
         for writer in writers:
             assert len(list_numbers(self.bucket, writer.writer.id)) <= 1  # the tombstone
 
 
-async def scenario(directory: Path, seed: int) -> None:
+async def scenario(directory: Path, seed: int, *, samples: bool) -> None:
     rng = random.Random(seed)
-    cluster = Cluster(directory)
+    cluster = Cluster(directory, samples=samples)
     nodes = [cluster.node("one", dies_at=rng.randint(2, 110))]
     try:
         await cluster.write(nodes[0], rng)
@@ -123,7 +137,14 @@ async def scenario(directory: Path, seed: int) -> None:
 def test_whoever_dies_each_acknowledged_span_is_in_one_block_in_the_end(
     tmp_path: Path, seed: int
 ) -> None:
-    asyncio.run(scenario(tmp_path, seed))
+    asyncio.run(scenario(tmp_path, seed, samples=False))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whoever_dies_what_a_policy_keeps_is_in_one_block_and_nothing_else(
+    tmp_path: Path, seed: int
+) -> None:
+    asyncio.run(scenario(tmp_path, seed, samples=True))
 
 
 async def wakes_up(directory: Path, seed: int) -> None:

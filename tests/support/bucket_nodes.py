@@ -25,8 +25,11 @@ from tracestore.services.ingester.adoption import Adopter
 from tracestore.services.ingester.flush import Flusher
 from tracestore.services.ingester.own_writer import OwnWriter, new_writer_id
 from tracestore.services.ingester.quarantine import Quarantine
+from tracestore.services.ingester.sampling import Sampling, Stored
 from tracestore.services.ingester.service import Durables, Ingester, IngesterPools
 from tracestore.services.tenant_labels import TenantLabels
+from tracestore.settings.limits import TenantLimits
+from tracestore.settings.sampling_tree import SamplingSettings
 from tracestore.settings.tree import BlockSettings, IngesterSettings
 from tracestore.settings.wal_tree import BucketWalSettings, WalSettings
 from tracestore.storage.block.cache import BlockCache
@@ -58,8 +61,9 @@ class HastyClock(SystemClock):
 
 
 def body(number: int) -> bytes:
-    """A request with one span, of the trace of that number."""
-    return request(resource={"service.name": "s"}, spans=[span(trace=number, id=number, name="a")])
+    """A request with one span, of the trace of that number; odd ones are named otherwise."""
+    name = "odd" if number % 2 else "even"
+    return request(resource={"service.name": "s"}, spans=[span(trace=number, id=number, name=name)])
 
 
 class Node:
@@ -73,6 +77,7 @@ class Node:
         seed: int,
         *,
         block_bytes_max: int = 1 << 20,
+        sampling: tuple[str, ...] = (),
     ) -> None:
         clock, rng, metrics = HastyClock(), random.Random(seed), Metrics(version="0")
         self.store = FaultyStore(bucket)
@@ -121,6 +126,17 @@ class Node:
             IngesterPools(decode=decode, flush=flush),
             *(metrics, clock, rng),
             labels=labels,
+            sampling=Sampling(
+                SamplingSettings(decision_wait_s=0.0),
+                lambda tenant: TenantLimits(sampling=sampling),
+                Stored(
+                    blocks=lambda tenant: self.follower.current().blocks(tenant),
+                    open=lambda meta: BlockSource(self.store, meta, BlockCache(1 << 20)),
+                    pinned=lambda tenant: frozenset(),
+                ),
+                *(metrics, clock),
+                labels=labels,
+            ),
         )
         self.adopter = Adopter(
             *(self.store, self.follower),
