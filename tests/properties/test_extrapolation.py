@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, note, settings
 from hypothesis import strategies as st
 from support.golden_series import Written, differences, labels_text, written
+from support.jobs import ask_in_parts
 from support.metrics_queries import metrics_queries
 from support.naive_metrics import Intervals, compute
 from support.naive_pipelines import SeveralSpansetsError
@@ -30,6 +31,8 @@ from tracestore.kernel import build_tables
 from tracestore.model.series import Grid
 from tracestore.model.times import MILLISECOND_NS
 from tracestore.query.block_source import BlockSource
+from tracestore.query.jobs.metrics import ComputeMetrics
+from tracestore.query.metrics import MetricsParams
 from tracestore.query.source import SpanSource
 from tracestore.query.tables_source import TablesSource
 from tracestore.settings.tree import BlockSettings
@@ -132,6 +135,13 @@ def test_a_span_counts_as_many_times_as_it_stands_for(
     expected: Written = {labels_text(one): tuple(samples) for one, samples in naive}
     found = run_metrics(sources, f"{text} with(extrapolate=true)", grid, exemplars=4)
     assert differences(written(found), expected, tolerance=1e-9) == []
+
+    params = MetricsParams(grid=grid)
+    operation = ComputeMetrics(
+        text=f"{text} with(extrapolate=true)", is_instant=False, params=params
+    )
+    in_parts = ask_in_parts(operation, sources, [rng.randrange(2) for _ in sources])
+    assert differences(written(in_parts), expected, tolerance=1e-9) == []
 
     plain = {
         labels_text(one): tuple(samples) for one, samples in compute(traces, query.body, intervals)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import xxhash
@@ -15,7 +16,7 @@ from tracestore.model.results import QueryStats
 from tracestore.model.tables import SAMPLING_WEIGHT, Table
 from tracestore.query.block_source import BlockSource
 from tracestore.services.ingester.flush import Flusher
-from tracestore.services.ingester.head import Head
+from tracestore.services.ingester.head import Head, Tap
 from tracestore.services.ingester.quarantine import Quarantine
 from tracestore.services.ingester.sampling import Sampling, Stored
 from tracestore.services.ingester.tenant import TenantLive
@@ -77,6 +78,7 @@ class Node:
         clock: ManualClock | None = None,
         settings: SamplingSettings | None = None,
         seed: int = 1,
+        tap: Callable[[], Tap] | None = None,
     ) -> None:
         self.bucket = bucket
         self.clock = clock or ManualClock()
@@ -84,6 +86,7 @@ class Node:
         self.metrics = Metrics(version="0")
         self.wal = FakeWal()
         self._rng = random.Random(seed)
+        self._tap = tap
         self._quarantine = Quarantine(directory)
         self.sampling = Sampling(
             settings or SamplingSettings(),
@@ -117,6 +120,7 @@ class Node:
             refresh_s=0.25,
             clock=self.clock,
             quarantine=self._quarantine.keep,
+            tap=None if self._tap is None else self._tap(),
         )
 
     def commit(self, meta: BlockMeta, fence: Fence | None = None) -> None:

@@ -81,6 +81,10 @@ class Judging(Protocol):
         """Count what became of a head."""
 
 
+WAITS_PARTS = 4
+"""A head waits for late spans until the next one is full to one part in so many."""
+
+
 class RetiredError(Exception):
     """The tenant was let go between finding it and writing to it: open it again."""
 
@@ -268,11 +272,11 @@ class TenantLive:
     def is_waiting(self, head: Head, now_ns: int) -> bool:
         """Tell whether a head that was cut should wait for late spans of its traces a while longer.
 
-        Only while there is room: not if the next head is half full, or another one waits, too.
+        Only while there is room: not if the next head is filling up, or another one waits, too.
         """
         cuts = self._cut
-        half_full = self._live.wire_bytes >= self._settings.max_block_bytes // 2
-        if half_full or len(cuts) > 1:
+        filling = self._live.wire_bytes >= self._settings.max_block_bytes // WAITS_PARTS
+        if filling or len(cuts) > 1:
             return False
         waiting = (cut for cut in cuts if cut.head is head and not cut.is_judged)
         return any(now_ns < cut.judge_at_ns for cut in waiting)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from support.clocks import ManualClock
+from support.generator import Counted
 from support.otlp import request, span, trace_id
 from support.sampling import Bucket, Node, is_kept_by
 
 from tracestore.errors import NotFoundError, UnavailableError
 from tracestore.model.ids import SINGLE_TENANT
 from tracestore.model.results import QueryStats
+from tracestore.services.generator.service import HeadTap
 from tracestore.settings.limits import TenantLimits
 from tracestore.settings.sampling_tree import SamplingSettings
 from tracestore.storage.objects.layout import block_key
@@ -315,3 +318,28 @@ def test_a_policy_holds_from_the_next_head_on(make: Make, bucket: Bucket) -> Non
     node.tenant.append(one(3))
     node.flush()
     assert bucket.traces() == {1: 1.0, 3: 1.0}
+
+
+def test_metrics_from_spans_count_all_of_them(make: Make, bucket: Bucket) -> None:
+    counted = Counted(("span-metrics-count",))
+    tap = partial(HeadTap, SINGLE_TENANT, lambda tenant: counted.tenant, counted.metrics)
+    node = make(ERRORS, tap=tap)
+    for requests in ([one(1), one(2, status="error")], [one(1, 2, status="error"), one(3)]):
+        for each in requests:
+            node.tenant.append(each)
+        node.tenant.live.decode()
+        node.flush()
+    assert sum(meta.spans for meta in bucket.blocks) == 1
+    assert sum(counted.values().values()) == 4
+
+
+def test_blocks_whose_decisions_are_remembered_are_not_asked(make: Make, bucket: Bucket) -> None:
+    node = make("keep_ratio: 1", ERRORS)
+    asked: list[object] = []
+    open_block = bucket.open
+    bucket.open = lambda meta: asked.append(meta) or open_block(meta)
+    for trace in (1, 2, 1):
+        node.tenant.append(one(trace, len(bucket.blocks) + 1))
+        node.flush()
+    assert len(bucket.blocks) == 3
+    assert asked == []
