@@ -126,17 +126,7 @@ class Node:
             IngesterPools(decode=decode, flush=flush),
             *(metrics, clock, rng),
             labels=labels,
-            sampling=Sampling(
-                SamplingSettings(decision_wait_s=0.0),
-                lambda tenant: TenantLimits(sampling=sampling),
-                Stored(
-                    blocks=lambda tenant: self.follower.current().blocks(tenant),
-                    open=lambda meta: BlockSource(self.store, meta, BlockCache(1 << 20)),
-                    pinned=lambda tenant: frozenset(),
-                ),
-                *(metrics, clock),
-                labels=labels,
-            ),
+            sampling=self._sampling(sampling, metrics),
         )
         self.adopter = Adopter(
             *(self.store, self.follower),
@@ -145,6 +135,19 @@ class Node:
             is_alive=lambda writer: False,
             adopt_after_s=0.0,
             metrics=NO_WAL_METRICS,
+        )
+
+    def _sampling(self, policy: tuple[str, ...], metrics: Metrics) -> Sampling:
+        return Sampling(
+            SamplingSettings(decision_wait_s=0.0),
+            lambda tenant: TenantLimits(sampling=policy),
+            Stored(
+                blocks=lambda tenant: self.follower.current().blocks(tenant),
+                open=lambda meta: BlockSource(self.store, meta, BlockCache(1 << 20)),
+                pinned=lambda tenant: frozenset(),
+            ),
+            *(metrics, HastyClock()),
+            labels=TenantLabels(10),
         )
 
     async def start(self) -> None:
