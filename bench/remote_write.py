@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tracestore.codec.exposition.text import TextWriter
 from tracestore.codec.remote_write.columns import columns_of, decode_columns, encode_columns
 from tracestore.codec.remote_write.messages import compress, encode_v1, encode_v2
 from tracestore.codec.remote_write.outgoing import plan_requests
@@ -110,6 +111,17 @@ def main() -> None:
         print(f"{name}: {sizes[0]:.1f} bytes a sample, {sizes[1]:.1f} compressed")
         measure(f"{name}, encode", count, lambda e=encode: [e(b) for b in plan.batches])
         measure(f"{name}, compress", count, lambda m=messages: [compress(x) for x in m])
+    writer = TextWriter()
+    measure(
+        "text for a scrape, the first one", count,
+        lambda: writer.write(collection, open_metrics=True), times=1,
+    )  # fmt: skip
+    for open_metrics in (False, True):
+        name = "OpenMetrics" if open_metrics else "text 0.0.4"
+        measure(
+            f"text for a scrape, {name}", count,
+            lambda o=open_metrics: writer.write(collection, open_metrics=o),
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -11,13 +11,16 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from support.collections import counters
 from support.prometheus import Prometheus, running_prometheus
 from support.remote_writers import make_writer, remote, running, until
-from support.server import free_ports, wait_until
+from support.server import free_ports, running_server, wait_until
 
 from tracestore.model.collection import (
     Collection,
@@ -205,3 +208,76 @@ def test_what_a_killed_process_had_queued_is_sent_by_the_next(
             *((n + 1.0) * i for i in range(20)),
             100.0 * (n + 1),
         ]
+
+
+CONFIG = """
+metrics_generator:
+  registry: {{collection_interval: 1s, external_labels: {{cluster: test}}}}
+  storage:
+    path: {path}
+    remote_write: [{{url: "{url}"}}]
+overrides:
+  defaults:
+    metrics_generator: {{processors: [span-metrics]}}
+"""
+
+
+def test_a_server_sends_what_it_counts_and_shows_it(prometheus: Prometheus, tmp_path: Path) -> None:
+    config = tmp_path / "tempo.yaml"
+    config.write_text(CONFIG.format(path=tmp_path / "generator", url=prometheus.write_url))
+    calls = 'sum(traces_spanmetrics_calls_total{cluster="test"})'
+    with running_server(tmp_path / "data", f"--config.file={config}") as server:
+        body = request(spans=7, start_ns=time.time_ns() - 10**9)
+        headers = {"Content-Type": "application/x-protobuf"}
+        httpx.post(f"{server.otlp_http}/v1/traces", content=body, headers=headers)
+        wait_until(lambda: values(prometheus.query(calls, now_ms() / 1000)) == [7.0])
+        url = f"{server.api_url}/metrics/generated"
+        with running_prometheus(tmp_path / "scraping", scrape=[url]) as scraping:
+            wait_until(lambda: values(scraping.query(calls, now_ms() / 1000)) == [7.0])
+            now_s = now_ms() / 1000
+            sent = prometheus.query("traces_spanmetrics_latency_bucket", now_s)
+            scraped = scraping.query("traces_spanmetrics_latency_bucket", now_s)
+            assert buckets(scraped) == buckets(sent)
+
+            def exemplars() -> list[dict[str, Any]]:
+                # Each collection begins with none, so a scrape sees those of the last second.
+                httpx.post(f"{server.otlp_http}/v1/traces", content=body, headers=headers)
+                bucket = "traces_spanmetrics_latency_bucket"
+                return scraping.exemplars(bucket, now_s - 60, now_s + 60)
+
+            wait_until(exemplars)
+            assert exemplars()[0]["exemplars"][0]["labels"]["traceID"] in "1234567"
+        plain = httpx.get(url)
+        assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert "# TYPE traces_spanmetrics_calls_total counter\n" in plain.text
+        assert server.metric("prometheus_remote_storage_samples_total") > 0
+        assert server.metric("prometheus_remote_storage_samples_failed_total") == 0
+    assert not list((tmp_path / "generator").rglob("*.segment"))
+
+
+def buckets(vector: list[dict[str, Any]]) -> dict[str, str]:
+    assert vector
+    return {each["metric"]["le"]: each["value"][1] for each in vector}
+
+
+def values(vector: list[dict[str, Any]]) -> list[float]:
+    return [float(each["value"][1]) for each in vector]
+
+
+def request(spans: int, start_ns: int) -> bytes:
+    """Spans of one service, each a trace of its own."""
+    message = ExportTraceServiceRequest()
+    resource = message.resource_spans.add()
+    resource.resource.attributes.add(key="service.name").value.string_value = "shop"
+    scope = resource.scope_spans.add()
+    for number in range(spans):
+        scope.spans.add(
+            trace_id=(number + 1).to_bytes(16, "big"),
+            span_id=(number + 1).to_bytes(8, "big"),
+            name="buy",
+            kind=2,
+            start_time_unix_nano=start_ns,
+            end_time_unix_nano=start_ns + 10**7,
+        )
+    body: bytes = message.SerializeToString()
+    return body

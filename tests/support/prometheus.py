@@ -7,14 +7,16 @@ with running_prometheus(tmp_path) as prometheus:
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -75,17 +77,30 @@ class Prometheus:
             self.process.wait(30)
 
 
-def start_prometheus(directory: Path, *flags: str, port: int | None = None) -> Prometheus:
+def start_prometheus(
+    directory: Path, *flags: str, port: int | None = None, scrape: Sequence[str] = ()
+) -> Prometheus:
     """Start Prometheus on a directory of its own, which it may have had before.
 
     Args:
         flags: more of them.
         port: of its API; None: a free one.
+        scrape: URLs that it scrapes each second.
     """
     program = require_prometheus()
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "prometheus.yml"
-    config.write_text("global: {scrape_interval: 1h}\nscrape_configs: []\n")
+    targets = [urlsplit(url) for url in scrape]
+    jobs = [
+        {
+            "job_name": f"job-{i}",
+            "scrape_interval": "1s",
+            "metrics_path": target.path,
+            "static_configs": [{"targets": [target.netloc]}],
+        }
+        for i, target in enumerate(targets)
+    ]
+    config.write_text(json.dumps({"scrape_configs": jobs}))
     if port is None:
         (port,) = free_ports(1)
     log_path = directory / "log"
@@ -123,10 +138,10 @@ def wait_prometheus(prometheus: Prometheus) -> None:
 
 @contextmanager
 def running_prometheus(
-    directory: Path, *flags: str, port: int | None = None
+    directory: Path, *flags: str, port: int | None = None, scrape: Sequence[str] = ()
 ) -> Iterator[Prometheus]:
     """Start Prometheus, wait until it is ready, and end it with the block."""
-    prometheus = start_prometheus(directory, *flags, port=port)
+    prometheus = start_prometheus(directory, *flags, port=port, scrape=scrape)
     try:
         wait_prometheus(prometheus)
         yield prometheus

@@ -30,7 +30,7 @@ READ = ["GET", "HEAD"]
 
 _GZIP_BYTES_MIN = 1400
 _GZIP_LEVEL = 4
-_UNTRACED = frozenset({"ready", "metrics", "api_echo"})
+_UNTRACED = frozenset({"ready", "metrics", "metrics_generated", "api_echo"})
 """Probes and scrapes: many, and all alike."""
 _QUERY_SHOWN_MAX = 2048
 

@@ -152,6 +152,7 @@ def collect(
     now_ms: int,
     *,
     begins: bool,
+    generation: int = 0,
 ) -> Collection:
     """Take all series as they are now.
 
@@ -159,6 +160,7 @@ def collect(
         groups: by number, which must never be given to another group.
         begins: whether new series get a zero at the end of the minute before, and exemplars are
             forgotten: for what is written out. Otherwise nothing changes.
+        generation: of whoever numbers the groups.
     """
     parts = _Parts()
     shown: dict[int, _GroupLabels] = {}
@@ -184,6 +186,7 @@ def collect(
         times_ms=_joined(parts.times, np.int64),
         labels=names,
         families=SeriesFamilies(names),
+        generation=generation,
         exemplars=_exemplars(parts, naming, now_ms),
         histograms=_natives(parts.native),
     )

@@ -6,6 +6,7 @@ lock is held for each batch and each collection.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from typing import Protocol
@@ -38,6 +39,10 @@ INSTANCE_LABEL = "__metrics_gen_instance"
 ENTITY_LIMITER = "entity"
 UNUSED_TEXTS_MIN = 50_000
 """A vocabulary is made anew once it has so many texts more than twice those in use."""
+
+
+_GENERATIONS = itertools.count(1)
+"""A tenant that was forgotten and comes back numbers its series anew."""
 
 
 class Processor(Protocol):
@@ -96,6 +101,7 @@ class TenantMetrics:
         self._graphs: ServiceGraphs | None = None
         self._targets: TargetInfo | None = None
         self._hosts: HostInfo | None = None
+        self._generation = next(_GENERATIONS)
         self._numbers: dict[int, Group] = {}
         self._next_number = 1
         self._budget = Budget()
@@ -248,7 +254,13 @@ class TenantMetrics:
                 return None
             now_ms = self._clock.now_ns() // 1_000_000
             found = collect(
-                self.tenant, self._numbers, self._vocabulary, self._naming(), now_ms, begins=begins
+                self.tenant,
+                self._numbers,
+                self._vocabulary,
+                self._naming(),
+                now_ms,
+                begins=begins,
+                generation=self._generation,
             )
             self._show()
             return found

@@ -75,14 +75,16 @@ class RemoteWriter:
         self._lock: DirectoryLock | None = None
         self._pool: BlockingPool | None = None
         self._is_open = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
         """Take up what an earlier process left unsent.
 
         Raises: SettingsError if the directory cannot be used or another process has it.
         """
-        if not self._parts.settings.remote_write:
+        if not (self._parts.settings.remote_write and self._parts.settings.path):
             return
+        self._loop = asyncio.get_running_loop()
         queue = self._parts.settings.remote_write_queue
         self._pool = BlockingPool(
             "metrics-queue", threads=2, waiting_max=100_000, refusal="metrics queue is busy"
@@ -133,6 +135,11 @@ class RemoteWriter:
         for sender in self._senders[tenant]:
             sender.headers = headers[sender.parts.remote.settings.name]
             sender.wake.set()
+
+    def offer_waiting(self, collection: Collection) -> None:
+        """Do as ``offer``, from a thread that is not the event loop's."""
+        if self._is_open and self._loop is not None:
+            asyncio.run_coroutine_threadsafe(self.offer(collection), self._loop).result()
 
     async def drain(self) -> None:
         """Send what is queued, as long as the deadline allows; the rest stays on disk."""

@@ -1,0 +1,1 @@
+"""Collections as text for those who scrape."""
