@@ -39,6 +39,10 @@ def text(value: AnyValue) -> str:
     return value.string_value
 
 
+def _first(pairs: Attributes, key: str) -> str | None:
+    return next((value for name, value in pairs if name == key), None)
+
+
 @dataclass
 class SeenSpan:
     """A span, its attributes as texts."""
@@ -51,11 +55,11 @@ class SeenSpan:
 
     def find(self, key: str) -> str | None:
         """Look in the resource, then in the span."""
-        return next((value for name, value in self.resource + self.own if name == key), None)
+        return _first(self.resource, key) or self.find_own(key)
 
     def find_own(self, key: str) -> str | None:
         """Look in the span."""
-        return next((value for name, value in self.own if name == key), None)
+        return _first(self.own, key)
 
     @property
     def seconds(self) -> float:
@@ -195,7 +199,7 @@ class NaiveServiceGraph:
             edge.server, edge.server_seconds = service, seen.seconds
             edge.server_start = span.start_time_unix_nano
         edge.sides.add("client" if is_client else "server")
-        peer = next((p for one in self.peers if (p := seen.find_own(one)) is not None), None)
+        peer = next((p for one in self.peers if (p := seen.find_own(one))), None)
         edge.peer = edge.peer if peer is None else peer
         if span.kind in (Span.SPAN_KIND_PRODUCER, Span.SPAN_KIND_CONSUMER):
             edge.connection = "messaging_system"

@@ -33,7 +33,7 @@ cdef struct Key:
     uint64_t high  # of the trace ID
     uint64_t low
     uint64_t span  # client's span ID, which is the server's parent
-    uint64_t is_root  # a server without parent has a key of its own, by its own ID
+    uint64_t is_root  # kind of a server without parent: it has a key of its own, by its own ID
 
 
 cdef struct Edge:
@@ -451,7 +451,7 @@ cdef void fill_side(Side* side, const SpanRow* row, int32_t service, int32_t pee
     """Put what a span says into a side."""
     cdef bint is_client = row.kind == CLIENT or row.kind == PRODUCER
     cdef bint is_root = not is_client and row.parent_id == 0
-    side.key.is_root = is_root
+    side.key.is_root = row.kind if is_root else 0
     side.key.span = row.span_id if is_client or is_root else row.parent_id
     side.seconds = row.duration / 1e9 if row.duration > 0 else 0.0
     side.time_ns = row.start_ns + <uint64_t>row.duration if is_client else row.start_ns

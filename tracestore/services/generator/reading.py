@@ -226,7 +226,10 @@ class SpanBatch:
         return self.resource_attribute("service.name")
 
     def attribute(self, key: str) -> Numbers:
-        """Get an attribute of the resource, else of the span: (n,), ``ABSENT`` without."""
+        """Get an attribute of the resource, else of the span: (n,), ``ABSENT`` without.
+
+        An empty text is as good as none: labels know no difference.
+        """
         return self._or_absent(self.find(key))
 
     def find(self, key: str) -> Numbers | None:
@@ -234,10 +237,10 @@ class SpanBatch:
 
         def make() -> Numbers | None:
             own, of_resources = self.find_own(key), self.of_resources(key)
-            if (of_resources == ABSENT).all():
+            if (of_resources <= EMPTY).all():
                 return own
             shared: Numbers = of_resources[self.field("resource")]
-            return shared if own is None else np.where(shared == ABSENT, own, shared)
+            return shared if own is None else np.where(shared <= EMPTY, own, shared)
 
         found: Numbers | None = self._once(("any", key), make)
         return found

@@ -123,7 +123,7 @@ class ServiceGraphs:
         for key in reversed(self._settings.peer_attributes):
             values = batch.find_own(key)
             if values is not None:
-                peers = np.where(values == ABSENT, peers, values)
+                peers = np.where(values > EMPTY, values, peers)
         return peers
 
     def _databases(self, batch: SpanBatch) -> Numbers:
@@ -149,7 +149,7 @@ class ServiceGraphs:
         if len(edges) == 0:
             return PairingCounts()
         edges["connection"] = VIRTUAL
-        from_nowhere = (edges["client"] <= EMPTY) & (edges["is_root"] == 1)
+        from_nowhere = (edges["client"] <= EMPTY) & (edges["is_root"] > 0)
         to_peer = (edges["server"] <= EMPTY) & (edges["client"] > EMPTY) & (edges["peer"] > EMPTY)
         user = np.int32(context.vocabulary.number(names.USER))
         peer = edges["peer"]

@@ -310,7 +310,7 @@ def test_a_head_counts_what_is_decoded_but_not_what_is_replayed_or_opted_out() -
         refresh_s=0,
         clock=counted.clock,
         quarantine=lambda request, error: None,
-        tap=HeadTap(counted.tenant, counted.metrics),
+        tap=HeadTap(counted.tenant.tenant, lambda _: counted.tenant, counted.metrics),
     )
     head.load(named("replayed"))
 
