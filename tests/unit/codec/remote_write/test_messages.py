@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.collections import collections, counters
 
@@ -122,6 +122,7 @@ def read_v2(data: bytes, families):  # type: ignore[no-untyped-def]
         yield labels, items(series, lambda e: dict(texts(e.labels_refs)))
 
 
+@settings(max_examples=60)
 @given(collections(), SAMPLES_MAX)
 def test_requests_hold_what_was_collected(collection: Collection, samples_max: int) -> None:
     sent = SentSeries(table_of(collection), None)
@@ -149,6 +150,7 @@ def test_requests_hold_what_was_collected(collection: Collection, samples_max: i
     assert not plan.dropped
 
 
+@settings(max_examples=30)
 @given(collections())
 def test_series_read_back_from_the_queue_are_the_same(collection: Collection) -> None:
     table = table_of(collection)
