@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import pytest
+from support.dashboards import DASHBOARDS, expressions, load
 from support.naive_metrics_generator import Range, spans_of
 from support.otlp import EPOCH_NS, request, span
 from support.prometheus_history import (
@@ -17,6 +20,7 @@ from support.prometheus_history import (
     counters_of,
     open_metrics,
     running_history,
+    scraped,
 )
 from support.prometheus_queries import GRAFANA, TABLES
 from support.server import Server, running_server
@@ -99,9 +103,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """What a generator counts of the same spans, and what the server says of itself."""
     over = Range(EPOCH_NS, SAMPLE_S * 10**9, LENGTH_S // SAMPLE_S)
-    samples = open_metrics(counters_of(spans_of(REQUESTS), over), over)
+    ask(own(server), "query", query="1")  # so that queries were counted
+    own_metrics = httpx.get(f"{server.api_url}/metrics", timeout=60).text
+    samples = scraped(own_metrics, [END - 15, END]) + open_metrics(
+        counters_of(spans_of(REQUESTS), over), over
+    )
     with running_history(tmp_path_factory.mktemp("prometheus"), samples) as found:
         yield found.url
 
@@ -252,7 +261,7 @@ def test_what_cannot_be_answered_is_said_as_by_prometheus(
 def test_what_there_is_is_told_as_by_prometheus(
     server: Server, prometheus: str, path: str, form: dict[str, Any]
 ) -> None:
-    def told(url: str) -> list[Any]:
+    def told(url: str, **form: Any) -> list[Any]:
         if path.startswith("label/"):  # of Prometheus' own these take GET alone
             params = {"start": T0, "end": END, **form}
             found = httpx.get(f"{url}/api/v1/{path}", params=params, timeout=60).json()["data"]
@@ -263,8 +272,10 @@ def test_what_there_is_is_told_as_by_prometheus(
         kept = [one for one in found if one != gauge and one != {"__name__": gauge}]
         return [one for one in kept if not (isinstance(one, dict) and one.get("__name__") == gauge)]
 
-    ours = told(own(server))
-    assert sorted(ours, key=str) == sorted(told(prometheus), key=str)
+    ours = told(own(server), **form)
+    # the other one knows of the server itself, too
+    theirs = told(prometheus, **{"match[]": '{__name__=~"traces_.+"}', **form})
+    assert sorted(ours, key=str) == sorted(theirs, key=str)
 
 
 def test_grafana_finds_what_it_asks_by_itself(server: Server) -> None:
@@ -321,3 +332,49 @@ def test_what_is_in_the_body_goes_before_the_url(server: Server) -> None:
     assert answer["data"]["result"] == [5, "2"]
     unread = httpx.post(f"{own(server)}/api/v1/query?query=1&time=5", json={"query": "2"}).json()
     assert unread["data"]["result"] == [5, "1"]
+
+
+ON_SPANS = [path for path in DASHBOARDS if path.stem != "server"]
+
+
+@pytest.mark.parametrize("path", ON_SPANS, ids=lambda path: path.stem)
+def test_dashboards_on_spans_show_the_same_from_stored_spans_as_from_prometheus(
+    server: Server, prometheus: str, path: Path
+) -> None:
+    asked = expressions(path)
+    assert len(asked) > 8
+    for title, query in asked:
+        ours = ask(own(server), "query", query=query, time=END)
+        assert ours["result"], title
+        assert_alike(ours, ask(prometheus, "query", query=query, time=END))
+        form = {"query": query, "start": T0, "end": END, "step": 30}
+        assert_alike(
+            ask(own(server), "query_range", **form), ask(prometheus, "query_range", **form)
+        )
+    for one in load(path)["templating"]["list"]:
+        if one["type"] == "query":
+            ((metric, label),) = re.findall(r"label_values\((\w+), (\w+)\)", one["definition"])
+            form = {"match[]": metric, "start": T0, "end": END}
+            found = httpx.get(f"{own(server)}/api/v1/label/{label}/values", params=form).json()
+            assert found["data"], label
+
+
+def test_the_dashboard_of_the_server_is_answered_by_a_prometheus_that_scrapes_it(
+    prometheus: str,
+) -> None:
+    (path,) = (path for path in DASHBOARDS if path.stem == "server")
+    shown = {
+        title
+        for title, query in expressions(path)
+        if ask(prometheus, "query", query=query, time=END)["result"]
+    }
+    assert shown >= {
+        "Spans",
+        "Live spans",
+        "Blocks",
+        "Requests",
+        "Queries, p95",
+        "Members",
+        "CPU",
+        "Memory",
+    }

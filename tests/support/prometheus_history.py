@@ -89,6 +89,18 @@ def open_metrics(counters: Mapping[tuple[str, Labels], Mapping[int, float]], ove
     return "\n".join([*lines, "# EOF", ""])
 
 
+def scraped(text: str, times_s: Iterable[int]) -> str:
+    """Write what a server exposes as if it had been scraped at some times, the same each time."""
+    lines = []
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            series, _, value = line.rpartition(" ")
+            name, _, labels = series.removesuffix("}").partition("{")
+            given = ",".join(part for part in (labels, 'job="tracestore",instance="one"') if part)
+            lines += [f"{name}{{{given}}} {value} {time_s}" for time_s in times_s]
+    return "".join(f"{line}\n" for line in lines)
+
+
 @contextmanager
 def running_history(directory: Path, samples: str) -> Iterator[Prometheus]:
     """Start a Prometheus that has these samples, and scrapes nothing."""
