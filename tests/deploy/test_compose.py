@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from support.dashboards import DASHBOARDS, RULES
 
 from tracestore.settings.flags import parse_arguments
 from tracestore.settings.load import load_settings
@@ -99,10 +102,10 @@ def test_data_sources_point_at_services(services: dict[str, Any]) -> None:
     sources = yaml.safe_load(mounted(services["grafana"], place).read_text())["datasources"]
     uids = {source["uid"] for source in sources}
     for source in sources:
-        host, _, port = source["url"].removeprefix("http://").partition(":")
-        assert host in services
-        expected = {"tempo": "3200", "prometheus": "9090"}[source["type"]]
-        assert port == expected
+        url = urlsplit(source["url"])
+        assert url.hostname in services
+        is_own = source["type"] == "tempo" or url.path == "/prometheus"
+        assert url.port == (3200 if is_own else 9090)
         linked = source["jsonData"].get("serviceMap", {}).get("datasourceUid")
         assert linked is None or linked in uids
 
@@ -114,3 +117,16 @@ def test_the_image_has_all_that_the_build_reads() -> None:
     assert [line for line in lines if line.startswith("USER ")] == ["USER 10001:10001"]
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert not {name for name in copied if name in ignored}
+
+
+def test_dashboards_and_rules_are_where_they_are_looked_for(services: dict[str, Any]) -> None:
+    place = "/etc/grafana/provisioning/dashboards/tracestore.yaml"
+    (provider,) = yaml.safe_load(mounted(services["grafana"], place).read_text())["providers"]
+    for path in DASHBOARDS:
+        assert mounted(services["grafana"], f"{provider['options']['path']}/{path.name}") == path
+    config = mounted(services["prometheus"], "/etc/prometheus/prometheus.yml").read_text()
+    (pattern,) = yaml.safe_load(config)["rule_files"]
+    for path in RULES:
+        place = f"/etc/prometheus/rules/{path.name}"
+        assert fnmatch(place, pattern)
+        assert mounted(services["prometheus"], place) == path
