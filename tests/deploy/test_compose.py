@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 ONE = {"seaweedfs", "tracestore", "collector", "prometheus", "grafana", "demo"}
 ROLES = {"distributor", "querier-1", "querier-2", "query-frontend", "compactor", "demo-roles"} | {
-    f"ingester-{number}" for number in (1, 2, 3)
+    "metrics-generator",
+    *(f"ingester-{number}" for number in (1, 2, 3)),
 }
 
 
@@ -85,6 +86,21 @@ def test_every_role_is_a_member(services: dict[str, Any]) -> None:
     config = yaml.safe_load(mounted(services["compactor"], "/conf/tracestore.yaml").read_text())
     members = {address.partition(":")[0] for address in config["members"]["static"]}
     assert members == ROLES - {"demo-roles"}
+
+
+@pytest.mark.parametrize("name", ["tracestore", "metrics-generator"])
+def test_metrics_of_spans_go_to_a_prometheus_that_takes_them(
+    services: dict[str, Any], name: str
+) -> None:
+    service = services[name]
+    config = yaml.safe_load(mounted(service, "/conf/tracestore.yaml").read_text())
+    storage = config["metrics_generator"]["storage"]
+    (receiver,) = storage["remote_write"]
+    assert receiver["url"] == "http://prometheus:9090/api/v1/write"
+    assert "--web.enable-remote-write-receiver" in services["prometheus"]["command"]
+    assert config["overrides"]["defaults"]["metrics_generator"]["processors"]
+    writable = [volume.split(":")[1] for volume in service["volumes"] if ":ro" not in volume]
+    assert any(storage["path"].startswith(f"{place}/") for place in writable)
 
 
 def test_the_pipelines_of_the_collector_are_whole(services: dict[str, Any]) -> None:

@@ -59,11 +59,33 @@ CASES: dict[str, dict[str, Any]] = {
         "compactor": {"replicas": 2, "config": {"compaction": {"block_retention": "72h"}}},
         "metricsGenerator": {
             "enabled": True,
-            "config": {"storage": {"remote_write": [{"url": "http://mimir/api/v1/push"}]}},
+            "replicas": 2,
+            "resources": {"requests": {"memory": "1Gi"}},
+            "config": {
+                "storage": {
+                    "path": "/var/tempo/wal",
+                    "remote_write": [{"url": "http://mimir/api/v1/push"}],
+                },
+                "processor": {"span_metrics": {"dimensions": ["deployment.environment"]}},
+                "registry": {"external_labels": {"cluster": "c1"}},
+                "traces_storage": {"path": "/var/tempo/traces"},
+            },
         },
         "memcached": {"enabled": True},
         "metaMonitoring": {"serviceMonitor": {"enabled": True}},
         "s3Credentials": {"existingSecret": "bucket-keys"},
+    },
+    "a generator that keeps what it could not write": {
+        "storage": {"trace": S3},
+        "ingester": {"replicas": 3},
+        "metricsGenerator": {
+            "enabled": True,
+            "kind": "StatefulSet",
+            "remoteWriteUrl": "https://user:hush@prom/api/v1/write",
+            "persistence": {"enabled": True, "size": "5Gi"},
+        },
+        "per_tenant_overrides": {"a": {"metrics_generator": {"processors": ["host-info"]}}},
+        "networkPolicy": {"enabled": True},
     },
     "roles of Tempo 3": {
         "storage": {"trace": S3},
@@ -197,10 +219,19 @@ def test_values_of_tempo_distributed_mean_what_they_mean_there() -> None:
         "querier",
         "query-frontend",
         "compactor",
+        "metrics-generator",
     }
     assert config["compactor"]["compaction"]["block_retention"] == "72h"
     writes = config["metrics_generator"]["storage"]["remote_write"]
     assert writes == [{"url": "http://mimir/api/v1/push"}]
+    assert config["metrics_generator"]["storage"]["path"] == "/var/tracestore/generator"
+    generator = rendered.find("Deployment", f"{RELEASE}-metrics-generator")
+    assert generator["spec"]["replicas"] == 2
+    (container,) = generator["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["requests"]["memory"] == "1Gi"
+    assert f"{RELEASE}-metrics-generator" in rendered.names("Service")
+    assert f"{RELEASE}-metrics-generator" in rendered.names("PodDisruptionBudget")
+    assert "made by tempo-metrics-generator, and written to\n  http://mimir" in rendered.notes
     ingester = rendered.find("StatefulSet", f"{RELEASE}-ingester")
     (claim,) = ingester["spec"]["volumeClaimTemplates"]
     assert claim["spec"]["resources"]["requests"]["storage"] == "10Gi"
@@ -210,6 +241,32 @@ def test_values_of_tempo_distributed_mean_what_they_mean_there() -> None:
     assert rendered.find("Deployment", f"{RELEASE}-querier")["spec"]["replicas"] == 4
     assert rendered.names("ServiceMonitor") == {RELEASE}
     assert "memcached" in rendered.notes
+
+
+def test_a_generator_makes_metrics_of_all_tenants_unless_overrides_name_processors(
+    tmp_path: Path,
+) -> None:
+    def processors(case: str, target: str) -> tuple[str, ...]:
+        settings = load(render(CASES[case]), tmp_path, target).settings
+        return settings.overrides.defaults.metrics_generator.processors
+
+    both = ("service-graphs", "span-metrics")
+    assert processors("roles, as values of tempo-distributed", "metrics-generator") == both
+    assert processors("values of the chart tempo", "all") == both
+    assert processors("a generator that keeps what it could not write", "ingester") == ()
+
+
+def test_a_generator_that_keeps_its_queue_has_a_volume_for_each_pod(tmp_path: Path) -> None:
+    rendered = render(CASES["a generator that keeps what it could not write"])
+    generator = rendered.find("StatefulSet", f"{RELEASE}-metrics-generator")
+    (claim,) = generator["spec"]["volumeClaimTemplates"]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "5Gi"
+    (container,) = generator["spec"]["template"]["spec"]["containers"]
+    mounts = {m["mountPath"]: m["name"] for m in container["volumeMounts"]}
+    settings = load(rendered, tmp_path, "metrics-generator").settings
+    assert settings.metrics_generator.storage.path.startswith("/var/tracestore/")
+    assert mounts["/var/tracestore"] == "data"
+    assert "hush" not in rendered.notes
 
 
 def test_roles_of_tempo_3_stand_for_ours() -> None:
@@ -259,6 +316,16 @@ def test_an_existing_secret_is_referred_to() -> None:
         ({"mode": "single"}, "mode"),
         ({"distributor": {"replicas": "three"}}, "replicas"),
         ({"retention": "two weeks"}, "retention"),
+        ({"metricsGenerator": {"kind": "DaemonSet"}}, "kind"),
+        ({"metricsGenerator": {"remoteWriteUrl": "prometheus:9090"}}, "remoteWriteUrl"),
+        (
+            {
+                "storage": {"trace": S3},
+                "mode": "microservices",
+                "metricsGenerator": {"persistence": {"enabled": True}},
+            },
+            "needs metricsGenerator.kind StatefulSet",
+        ),
     ],
 )
 def test_wrong_values_are_refused_with_a_reason(values: dict[str, Any], says: str) -> None:

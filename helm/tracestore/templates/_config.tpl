@@ -53,12 +53,19 @@
 {{- range $key, $name := dict "ingester" "ingester" "querier" "querier" "queryFrontend" "query_frontend" "overrides" "overrides" "server" "server" -}}
 {{- with index $single $key -}}{{- $_ := set $config $name (mergeOverwrite (default dict (index $config $name)) (deepCopy .)) -}}{{- end -}}
 {{- end -}}
-{{- $generator := .Values.metricsGenerator -}}
-{{- if or $generator.enabled (dig "metricsGenerator" "enabled" false $single) -}}
-{{- $url := coalesce $generator.remoteWriteUrl (dig "metricsGenerator" "remoteWriteUrl" "" $single) -}}
-{{- $base := dict "storage" (dict "path" "/var/tracestore/generator") -}}
-{{- if $url -}}{{- $_ := set $base.storage "remote_write" (list (dict "url" $url "send_exemplars" true)) -}}{{- end -}}
-{{- $_ := set $config "metrics_generator" (mergeOverwrite $base (deepCopy (default dict $generator.config))) -}}
+{{- $generator := include "tracestore.generator" . | fromYaml -}}
+{{- if $generator.enabled -}}
+{{- $base := dict "storage" dict -}}
+{{- with $generator.remoteWriteUrl -}}{{- $_ := set $base.storage "remote_write" (list (dict "url" . "send_exemplars" true)) -}}{{- end -}}
+{{- $base = mergeOverwrite $base (deepCopy (default dict $generator.config)) -}}
+{{- /* the paths of Tempo's charts are not mounted here */ -}}
+{{- if or (not $base.storage.path) (hasPrefix "/var/tempo" $base.storage.path) (hasPrefix "/tmp/tempo" $base.storage.path) -}}
+{{- $_ := set $base.storage "path" "/var/tracestore/generator" -}}
+{{- end -}}
+{{- $_ := set $config "metrics_generator" $base -}}
+{{- if not (contains "processors" (toYaml (list $config.overrides $overrides))) -}}
+{{- $_ := set $config.overrides "defaults" (mergeOverwrite (default dict $config.overrides.defaults) (dict "metrics_generator" (dict "processors" (list "service-graphs" "span-metrics")))) -}}
+{{- end -}}
 {{- end -}}
 {{- $config = mergeOverwrite $config (deepCopy (dig "structuredConfig" dict $single)) (deepCopy (default dict .Values.structuredConfig)) -}}
 {{- toYaml $config -}}

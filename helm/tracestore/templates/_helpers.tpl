@@ -105,6 +105,17 @@ app.kubernetes.io/part-of: tracestore
 {{- if and $s3.access_key $s3.secret_key (not (hasPrefix "$" $s3.access_key)) (not (hasPrefix "$" $s3.secret_key)) -}}true{{- end -}}
 {{- end -}}
 
+{{/* Values of the role metrics-generator, with those of the chart grafana/tempo laid below them. */}}
+{{- define "tracestore.generator" -}}
+{{- $single := deepCopy (dig "metricsGenerator" dict (default dict .Values.tempo)) -}}
+{{- $own := deepCopy .Values.metricsGenerator -}}
+{{- $config := mergeOverwrite (pick $single "processor" "registry" "storage" "traces_storage" "metrics_ingestion_time_range_slack") (default dict $own.config) -}}
+{{- $_ := set $own "config" $config -}}
+{{- $_ := set $own "enabled" (or $own.enabled (dig "enabled" false $single)) -}}
+{{- $_ := set $own "remoteWriteUrl" (coalesce $own.remoteWriteUrl (dig "remoteWriteUrl" "" $single) "") -}}
+{{- toYaml $own -}}
+{{- end -}}
+
 {{/* What is wrong with the values, if anything: stops the rendering. */}}
 {{- define "tracestore.check" -}}
 {{- $mode := include "tracestore.mode" . -}}
@@ -114,5 +125,8 @@ app.kubernetes.io/part-of: tracestore
 {{- if and (eq $trace.backend "s3") (not (dig "s3" "bucket" "" $trace)) -}}{{- fail "storage.trace.backend is s3 and storage.trace.s3.bucket is empty: name the bucket" -}}{{- end -}}
 {{- if and (eq $trace.backend "local") (eq $mode "microservices") -}}{{- fail "mode microservices needs a bucket: set storage.trace.backend to s3" -}}{{- end -}}
 {{- if and (eq $trace.backend "local") (or (gt (int (include "tracestore.replicas" .)) 1) .Values.autoscaling.enabled) -}}{{- fail "several replicas need a bucket: set storage.trace.backend to s3, or replicas to 1" -}}{{- end -}}
+{{- $generator := .Values.metricsGenerator -}}
+{{- if not (has $generator.kind (list "Deployment" "StatefulSet")) -}}{{- fail (printf "metricsGenerator.kind is %q, not Deployment or StatefulSet" $generator.kind) -}}{{- end -}}
+{{- if and $generator.persistence.enabled (ne $generator.kind "StatefulSet") (eq $mode "microservices") -}}{{- fail "metricsGenerator.persistence needs metricsGenerator.kind StatefulSet: a volume for each pod" -}}{{- end -}}
 {{- if and (eq $trace.backend "local") (eq (include "tracestore.walStore" .) "bucket") -}}{{- fail "wal.store is bucket and storage.trace.backend is local: there is no bucket" -}}{{- end -}}
 {{- end -}}

@@ -16,6 +16,10 @@
 {{- $roles = append $roles (dict "role" "querier" "kind" "Deployment" "values" $v.querier "replicas" (include "tracestore.or" (list $v.querier.replicas 2) | int)) -}}
 {{- $roles = append $roles (dict "role" "query-frontend" "kind" "Deployment" "values" $v.queryFrontend "replicas" (include "tracestore.or" (list $v.queryFrontend.replicas 2) | int)) -}}
 {{- $roles = append $roles (dict "role" "compactor" "kind" "Deployment" "values" $compactor "replicas" (include "tracestore.or" (list $compactor.replicas 1) | int)) -}}
+{{- $generator := include "tracestore.generator" . | fromYaml -}}
+{{- if $generator.enabled -}}
+{{- $roles = append $roles (dict "role" "metrics-generator" "kind" $generator.kind "values" $generator "replicas" (include "tracestore.or" (list $generator.replicas 1) | int) "persistence" $generator.persistence "data" (eq $generator.kind "StatefulSet")) -}}
+{{- end -}}
 {{- end -}}
 {{- toYaml (dict "roles" $roles) -}}
 {{- end -}}
