@@ -135,6 +135,29 @@ def test_a_generator_that_is_gone_is_replaced_and_senders_do_not_notice(cluster:
     assert all(sums(cluster, RECEIVED))
 
 
+def test_beside_a_process_with_all_roles_no_span_is_counted_twice(tmp_path: Path) -> None:
+    (tmp_path / "tenants.yaml").write_text(TENANTS)
+    (tmp_path / "config.yaml").write_text(CONFIG.format(tenants=tmp_path / "tenants.yaml"))
+    targets = {"all": "all", "ingester": "ingester", "generator": "metrics-generator"}
+    with running_cluster(
+        tmp_path,
+        targets,
+        f"--config={tmp_path / 'config.yaml'}",
+        flags_of=lambda data: [f"--metrics-generator.storage.path={data}-queue"],
+    ) as cluster:
+        for _ in range(4):
+            send(cluster["all"], calls(50), "counted")
+        send(cluster["all"], calls(50), "counted", **{"No-Generate-Metrics": "1"})
+        wait_until(lambda: sum(sums(cluster, RECEIVED, list(targets))) >= 400)
+        cluster["all"].wait_until_decoded()
+
+        own, none, pushed = sums(cluster, RECEIVED, list(targets))
+        assert (own + pushed, none) == (400, 0)
+        assert own
+        assert pushed
+        assert sum(sums(cluster, EDGES, list(targets))) == 200
+
+
 def test_without_a_directory_a_generator_does_not_start(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tracestore.cli.main", "serve", "--target=metrics-generator"],

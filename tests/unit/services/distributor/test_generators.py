@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from support.generating import GeneratorCluster, generator_cluster
+from support.generator import Labels
+from support.naive_generator import NaiveServiceGraph, NaiveSpanMetrics, spans_of
 from support.otlp import request, span
 
 from tracestore.kernel import check
@@ -170,3 +175,59 @@ def test_it_sends_while_it_runs_and_finishes_what_is_on_its_way() -> None:
         assert cluster.spans == {(SHOP, 1): 3, (SHOP, 2): 3}
 
     play(scenario, ("a", APART))
+
+
+def test_metrics_of_several_generators_add_up_to_a_naive_count() -> None:
+    spans, graph = NaiveSpanMetrics((1.0,)), NaiveServiceGraph((1.0,), 10.0, 10_000)
+    requests = [body_of_calls(seed) for seed in range(30)]
+    for sent in requests:
+        for seen in spans_of(ExportTraceServiceRequest.FromString(sent)):
+            spans.consume(seen)
+            graph.consume(seen, 0.0)
+
+    async def scenario(cluster: GeneratorCluster) -> None:
+        for sent in requests:
+            offer(cluster, SHOP, sent)
+        await cluster.settle()
+
+        found: Counter[Labels] = Counter()
+        for node in cluster.nodes:
+            found.update(node.counts.made.values())
+        for name, expected in (
+            ("traces_spanmetrics_calls_total", spans.calls),
+            ("traces_spanmetrics_size_total", spans.sizes),
+            ("traces_service_graph_request_total", graph.requests),
+            ("traces_service_graph_request_failed_total", graph.failed),
+        ):
+            named = {
+                labels: value for labels, value in found.items() if ("__name__", name) in labels
+            }
+            assert named == {
+                tuple(sorted((*labels, ("__name__", name)))): value
+                for labels, value in expected.items()
+            }
+            assert named
+
+    play(scenario, ("a", APART), ("b", APART), ("c", APART))
+
+
+def body_of_calls(seed: int) -> bytes:
+    """A request with calls between services, some of them failed; sides in any order."""
+    rng = random.Random(seed)
+    parts: dict[str, list[Span]] = {"web": [], "shop": [], "bank": []}
+    for _ in range(rng.randrange(1, 30)):
+        trace, client = next(NUMBERS), next(NUMBERS)
+        caller, called = rng.sample(sorted(parts), 2)
+        status = rng.choice(["error", "ok", None])
+        parts[caller].append(span(trace=trace, id=client, kind="client", name="call"))
+        answer = span(
+            trace=trace,
+            id=next(NUMBERS),
+            parent=client,
+            kind="server",
+            name=rng.choice("xyz"),
+            status=status,
+        )
+        parts[called].append(answer)
+    order = rng.sample(sorted(parts), 3)
+    return b"".join(request(resource={"service.name": n}, spans=parts[n]) for n in order)
