@@ -87,6 +87,12 @@ CASES: dict[str, dict[str, Any]] = {
         "per_tenant_overrides": {"a": {"metrics_generator": {"processors": ["host-info"]}}},
         "networkPolicy": {"enabled": True},
     },
+    "a generator that is scraped": {
+        "storage": {"trace": S3},
+        "distributor": {"replicas": 2},
+        "metricsGenerator": {"enabled": True, "scrape": True},
+        "serviceMonitor": {"enabled": True, "interval": "15s"},
+    },
     "roles of Tempo 3": {
         "storage": {"trace": S3},
         "liveStore": {"replicas": 3},
@@ -256,6 +262,24 @@ def test_a_generator_makes_metrics_of_all_tenants_unless_overrides_name_processo
     assert processors("a generator that keeps what it could not write", "ingester") == ()
 
 
+@pytest.mark.parametrize("values", [{}, {"distributor": {"replicas": None}}])
+def test_what_a_generator_made_is_scraped_from_the_pods_that_make_it(
+    values: dict[str, Any],
+) -> None:
+    rendered = render(CASES["a generator that is scraped"] | values)
+    assert rendered.names("ServiceMonitor") == {RELEASE, f"{RELEASE}-generated"}
+    spec = rendered.find("ServiceMonitor", f"{RELEASE}-generated")["spec"]
+    assert spec["endpoints"][0]["path"] == "/metrics/generated"
+    wanted = spec["selector"]["matchLabels"].items()
+    services = [o for o in rendered.objects if o["kind"] == "Service"]
+    (service,) = [o for o in services if wanted <= o["metadata"]["labels"].items()]
+    pods = [w["spec"]["template"] for w in rendered.workloads()]
+    selector = service["spec"]["selector"].items()
+    chosen = [p for p in pods if selector <= p["metadata"]["labels"].items()]
+    names = {pod["spec"]["containers"][0]["name"] for pod in chosen}
+    assert names == ({"all"} if values else {"metrics-generator"})
+
+
 def test_a_generator_that_keeps_its_queue_has_a_volume_for_each_pod(tmp_path: Path) -> None:
     rendered = render(CASES["a generator that keeps what it could not write"])
     generator = rendered.find("StatefulSet", f"{RELEASE}-metrics-generator")
@@ -317,6 +341,10 @@ def test_an_existing_secret_is_referred_to() -> None:
         ({"distributor": {"replicas": "three"}}, "replicas"),
         ({"retention": "two weeks"}, "retention"),
         ({"metricsGenerator": {"kind": "DaemonSet"}}, "kind"),
+        (
+            {"metricsGenerator": {"enabled": True, "scrape": True}, "multitenancyEnabled": True},
+            "shows one tenant",
+        ),
         ({"metricsGenerator": {"remoteWriteUrl": "prometheus:9090"}}, "remoteWriteUrl"),
         (
             {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +19,10 @@ from support.server import Server, wait_until
 
 RECEIVED = "tempo_metrics_generator_spans_received_total"
 EDGES = "tempo_metrics_generator_processor_service_graphs_edges"
+SAMPLE = re.compile(
+    r"^(traces_spanmetrics_calls_total|\w+_request_total){(.*)} (\S+)$", re.MULTILINE
+)
+"""Of the metrics made of spans, those that count spans or requests."""
 DROPPED = "tracestore_distributor_metrics_generator_dropped_spans_total"
 GENERATORS = ("generator-1", "generator-2")
 TARGETS = {
@@ -81,6 +87,17 @@ def sums(cluster: Cluster, sample: str, names: Sequence[str] = GENERATORS) -> li
     return [cluster[name].metric(sample) for name in names]
 
 
+def generated(cluster: Cluster, tenant: str) -> dict[tuple[str, str], float]:
+    """Counts of spans and of requests as they are scraped, of all generators together."""
+    found: Counter[tuple[str, str]] = Counter()
+    for name in GENERATORS:
+        url, headers = f"{cluster[name].api_url}/metrics/generated", {"X-Scope-OrgID": tenant}
+        for name, labels, value in SAMPLE.findall(httpx.get(url, headers=headers).text):
+            kind = re.search('span_kind="([^"]*)"', labels)
+            found[name, kind[1] if kind else ""] += float(value)
+    return dict(found)
+
+
 def test_each_span_of_a_tenant_with_processors_is_counted_once(cluster: Cluster) -> None:
     before, edges = sum(sums(cluster, RECEIVED)), sum(sums(cluster, EDGES))
     sent = 0
@@ -91,6 +108,12 @@ def test_each_span_of_a_tenant_with_processors_is_counted_once(cluster: Cluster)
     wait_until(lambda: sum(sums(cluster, EDGES)) - edges >= sent)
 
     counts = sums(cluster, RECEIVED)
+    assert generated(cluster, "counted") == {
+        ("traces_spanmetrics_calls_total", "SPAN_KIND_CLIENT"): sent,
+        ("traces_spanmetrics_calls_total", "SPAN_KIND_SERVER"): sent,
+        ("traces_service_graph_request_total", ""): sent,
+    }
+    assert generated(cluster, "other") == {}
     assert sum(counts) - before == 2 * sent
     assert sum(sums(cluster, EDGES)) - edges == sent  # both sides came to the same generator
     assert all(counts)

@@ -127,6 +127,8 @@ app.kubernetes.io/part-of: tracestore
 {{- if and (eq $trace.backend "local") (or (gt (int (include "tracestore.replicas" .)) 1) .Values.autoscaling.enabled) -}}{{- fail "several replicas need a bucket: set storage.trace.backend to s3, or replicas to 1" -}}{{- end -}}
 {{- $generator := .Values.metricsGenerator -}}
 {{- if not (has $generator.kind (list "Deployment" "StatefulSet")) -}}{{- fail (printf "metricsGenerator.kind is %q, not Deployment or StatefulSet" $generator.kind) -}}{{- end -}}
+{{- $many := or .Values.multitenancyEnabled (dig "multitenancyEnabled" false (default dict .Values.tempo)) -}}
+{{- if and $generator.scrape $many -}}{{- fail "metricsGenerator.scrape shows one tenant, and multitenancyEnabled is on: write to a receiver, with metricsGenerator.remoteWriteUrl" -}}{{- end -}}
 {{- if and $generator.persistence.enabled (ne $generator.kind "StatefulSet") (eq $mode "microservices") -}}{{- fail "metricsGenerator.persistence needs metricsGenerator.kind StatefulSet: a volume for each pod" -}}{{- end -}}
 {{- if and (eq $trace.backend "local") (eq (include "tracestore.walStore" .) "bucket") -}}{{- fail "wal.store is bucket and storage.trace.backend is local: there is no bucket" -}}{{- end -}}
 {{- end -}}
