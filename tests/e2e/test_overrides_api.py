@@ -1,9 +1,12 @@
 """``/api/overrides`` and the pages that show limits, as the wire contract has them."""
 
+import re
+import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from support.otlp import EPOCH_NS, request, span
 from support.server import Server, running_server
 
 FILE = """
@@ -24,6 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "-multitenancy.enabled",
         f"--overrides.per-tenant-override-config={directory / 'o.yaml'}",
         "--overrides.user-configurable-overrides.enabled=true",
+        f"--metrics-generator.storage.path={directory / 'generator'}",
         "--overrides.user-configurable-overrides.api.check-for-conflicting-runtime-overrides=true",
     )
     with running_server(directory / "store", *flags) as server:
@@ -75,6 +79,33 @@ def test_a_life_of_overrides(server: Server) -> None:
         missing = ask(server, "GET", "a", scope=scope)
         assert (missing.status_code, missing.content) == (404, b"")
     assert ask(server, "DELETE", "a", If_Match="x").status_code == 404
+
+
+def test_what_a_tenant_sets_has_an_effect_at_once(server: Server) -> None:
+    def counted() -> str:
+        headers = {"X-Scope-OrgID": "maker"}
+        return httpx.get(f"{server.api_url}/metrics/generated", headers=headers).text
+
+    def send(number: int) -> None:
+        now_ms = (time.time_ns() - EPOCH_NS) / 1e6
+        body = request(
+            resource={"service.name": "shop"},
+            spans=[span(trace=number, id=number, name="pay", start_ms=now_ms)],
+        )
+        headers = {"Content-Type": "application/x-protobuf", "X-Scope-OrgID": "maker"}
+        httpx.post(f"{server.otlp_http}/v1/traces", content=body, headers=headers)
+        server.wait_until_decoded()
+
+    send(1)
+    assert counted() == ""
+    settings = {"processors": ["span-metrics-count"], "processor": {"span_metrics": {}}}
+    assert ask(server, "PATCH", "maker", {"metrics_generator": settings}).status_code == 200
+    send(2)
+    (sample,) = re.findall(r"^traces_spanmetrics_calls_total{.*$", counted(), re.M)
+    assert sample.endswith(" 1")
+    wrong = {"processor": {"span_metrics": {"histogram_buckets": [2, 1]}}}
+    refused = ask(server, "PATCH", "maker", {"metrics_generator": wrong})
+    assert (refused.status_code, "ascending order" in refused.text) == (400, True)
 
 
 def test_nobody_sees_or_changes_what_is_of_another(server: Server) -> None:

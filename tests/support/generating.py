@@ -95,6 +95,8 @@ class GeneratorCluster:
     members: Members
     nodes: list[GeneratorNode]
     metrics: Metrics
+    pool: BlockingPool
+    """Of one thread; cuts requests, and has room for one that waits."""
 
     @property
     def spans(self) -> Counter[tuple[TenantId, int]]:
@@ -125,6 +127,8 @@ async def generator_cluster(
     async with AsyncExitStack() as stack:
         pool = BlockingPool("receive", threads=2, waiting_max=64, refusal="full")
         stack.callback(pool.close)
+        cutting = BlockingPool("cut", threads=1, waiting_max=1, refusal="full")
+        stack.callback(cutting.close)
         started = [await _start(name, roles, pool, stack, inbox_bytes_max) for name, roles in nodes]
         by_address = {node.address: node for node in started}
 
@@ -153,12 +157,12 @@ async def generator_cluster(
             replace(GeneratorPushSettings(), **settings),
             members,
             peers,
-            pool,
+            cutting,
             metrics,
             SystemClock(),
             wants=lambda tenant: True,
         )
-        yield GeneratorCluster(pushes, members, started, metrics)
+        yield GeneratorCluster(pushes, members, started, metrics, cutting)
 
 
 async def _start(

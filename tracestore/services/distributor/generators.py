@@ -187,8 +187,19 @@ class GeneratorPushes:
         if not left.members:
             await self._give_up(batch, "unreachable", "no metrics-generator answers")
             return
-        parts = await self._pool.run(left.shard, batch.body, batch.spans_max)
+        parts = await self._cut(left, batch)
         await asyncio.gather(*(self._send(member, replace(batch, body=b)) for member, b in parts))
+
+    async def _cut(self, left: Placement, batch: Batch) -> list[tuple[Member, Body]]:
+        """Cut a batch into the parts of generators; none if no thread had time for it."""
+        while True:
+            try:
+                return await self._pool.run(left.shard, batch.body, batch.spans_max)
+            except LimitExceededError as error:
+                if self._is_late(batch):
+                    self._drop("late", batch.spans_max, str(error))
+                    return []
+                await self._clock.sleep(self._settings.retry_s)
 
     async def _send(self, member: Member, batch: Batch) -> None:
         """Send a part; while a generator has no room it is asked again, a dead one is left out."""
@@ -237,7 +248,10 @@ class GeneratorPushes:
         return age_s > self._settings.age_max_s
 
     async def _give_up(self, batch: Batch, reason: str, said: str) -> None:
-        spans = (await self._pool.run(check, batch.body)).spans
+        try:
+            spans = (await self._pool.run(check, batch.body)).spans
+        except LimitExceededError:
+            spans = batch.spans_max  # no thread has time to count them
         self._drop(reason, spans, said)
 
     def _drop(self, reason: str, spans: int, said: str = "the queue is full") -> None:

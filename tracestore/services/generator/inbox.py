@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tracestore.clock import Clock
-from tracestore.errors import MalformedError, UnavailableError, UnreachableError
+from tracestore.errors import LimitExceededError, MalformedError, UnavailableError, UnreachableError
 from tracestore.kernel import SpanBuilder
 from tracestore.model.ids import TenantId, parse_tenant_id
 from tracestore.services.blocking import BlockingPool
@@ -135,9 +135,17 @@ class GeneratorInbox:
         if not taken:
             return
         try:
-            await self._pool.run(self._count, taken)
+            await self._run(taken)
         finally:
             self._held -= sum(len(each) for requests in taken.values() for each in requests)
+
+    async def _run(self, taken: Mapping[TenantId, list[bytes]]) -> None:
+        """Count in the pool, once it has room."""
+        while True:
+            try:
+                return await self._pool.run(self._count, taken)
+            except LimitExceededError:
+                await self._clock.sleep(CHECK_S)
 
     def _count(self, taken: Mapping[TenantId, list[bytes]]) -> None:
         for tenant, requests in taken.items():

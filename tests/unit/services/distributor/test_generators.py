@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -154,6 +155,25 @@ def test_a_generator_without_room_is_asked_again_until_it_is_too_late() -> None:
         assert cluster.spans == {(SHOP, 1): 3, (SHOP, 2): 3}
 
     play(scenario, ("a", APART), inbox_bytes_max=1, retry_s=0.01, age_max_s=1.0)
+
+
+def test_a_pool_without_room_delays_and_ends_nothing() -> None:
+    async def scenario(cluster: GeneratorCluster) -> None:
+        gate = threading.Event()
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(2):
+                tasks.create_task(cluster.pool.run(gate.wait))
+            while cluster.pool.outstanding < 2:
+                await asyncio.sleep(0.01)
+            offer(cluster, SHOP, body(1))
+            await cluster.pushes.drain()
+            gate.set()
+        assert cluster.dropped("late") == 3
+        offer(cluster, SHOP, body(2))
+        await cluster.settle()
+        assert cluster.spans == {(SHOP, 2): 3}
+
+    play(scenario, ("a", APART), retry_s=0.01, age_max_s=0.05)
 
 
 def test_it_sends_while_it_runs_and_finishes_what_is_on_its_way() -> None:
