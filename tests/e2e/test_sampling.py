@@ -94,7 +94,7 @@ def test_a_policy_stores_what_matters_and_of_the_rest_a_share(tmp_path: Path) ->
         assert traces(server) == expected
 
     with running_server(data, config) as server:
-        send(server, one(late[True], 3), one(1001, 3), one(late[False], 3))
+        send(server, one(late[True], 3), one(1001, 3), one(late[False], 3, status="error"))
         flush(server)
         assert traces(server) == expected
         assert sum(stored(server, TRACES).values()) == len(chosen) + 2

@@ -34,6 +34,7 @@ from tracestore.settings.tree import BlockSettings, IngesterSettings
 from tracestore.settings.wal_tree import BucketWalSettings, WalSettings
 from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.block.writer import BlockWriter
+from tracestore.storage.decisions import DroppedTraces
 from tracestore.storage.index.blocklist import BlockList
 from tracestore.storage.index.commits import CommitLog
 from tracestore.storage.index.writers import WalHome, Writer
@@ -145,6 +146,7 @@ class Node:
                 blocks=lambda tenant: self.follower.current().blocks(tenant),
                 open=lambda meta: BlockSource(self.store, meta, BlockCache(1 << 20)),
                 pinned=lambda tenant: frozenset(),
+                dropped=DroppedTraces(self.store),
             ),
             *(metrics, HastyClock()),
             labels=TenantLabels(10),

@@ -27,6 +27,7 @@ from tracestore.settings.tree import BlockSettings, IngesterSettings
 from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.block.weights import has_weights
 from tracestore.storage.block.writer import BlockWriter
+from tracestore.storage.decisions import DroppedTraces
 from tracestore.storage.index.writers import Fence
 from tracestore.storage.objects.memory import MemoryObjectStore
 from tracestore.telemetry import Metrics
@@ -95,6 +96,7 @@ class Node:
                 blocks=lambda tenant: tuple(bucket.blocks),
                 open=bucket.open,
                 pinned=lambda tenant: bucket.pinned,
+                dropped=DroppedTraces(bucket.store),
             ),
             self.metrics,
             self.clock,

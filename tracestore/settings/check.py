@@ -96,6 +96,7 @@ _MAX = {
     "distributor.receivers.jaeger.grpc.request_bytes_max": (1 << 31) - 1,
     "distributor.receivers.jaeger.thrift_http.request_bytes_max": (1 << 31) - 1,
     "ingester.sampling.decision_wait_s": 600,
+    "ingester.sampling.remember_s": 86400,
     "ingester.wal.bucket.puts_in_flight_max": 8,
 }
 """Largest values where the protocol has a limit of its own: gRPC counts in 32 bits."""

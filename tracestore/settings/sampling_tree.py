@@ -13,7 +13,7 @@ class SamplingSettings:
     """How long live tables wait, once they are full or old enough for a block, for late spans of
     their traces. Not at the end of the process, nor when memory gets short."""
     remember_s: float = 3600.0
-    """How long a decision is remembered for spans that come later, and how far back stored traces
-    are looked for after a restart. Later spans are judged by themselves."""
+    """How long a decision is remembered for spans that come later, across restarts too, up to a
+    day. Later spans are judged by themselves."""
     remembered_traces_max: int = 4_000_000
     """Decisions remembered, of all tenants, 10 B each; beyond it the oldest are forgotten."""

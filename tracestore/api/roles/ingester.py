@@ -22,6 +22,7 @@ from tracestore.services.members.member import Role
 from tracestore.services.sampling.policy import policy_of
 from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.block.writer import BlockWriter
+from tracestore.storage.decisions import DroppedTraces
 
 STORED_CACHE_BYTES = 32 * 1024 * 1024
 """Memory for what is read of blocks to find traces that late spans belong to."""
@@ -101,6 +102,7 @@ def make_sampling(ground: Ground) -> Sampling:
             blocks=lambda tenant: ground.follower.current().blocks(tenant),
             open=lambda meta: BlockSource(ground.store, meta, cache),
             pinned=make_pins(ground).all,
+            dropped=DroppedTraces(ground.store),
         ),
         ground.metrics,
         ground.clock,

@@ -19,9 +19,11 @@ from tracestore.storage.index.blocklist import BlockList, BlockRef, ref_of
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.layout import (
     BLOCKS_PREFIX,
+    DROPPED_PREFIX,
     META_NAME,
     meta_key,
     parse_block_key,
+    parse_dropped_key,
 )
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,18 @@ class Garbage:
             self._store.delete_many(keys[first : first + DELETED_AT_ONCE])
         if keys:
             log.warning("objects of no block were deleted", extra={"objects": len(keys)})
+        return len(keys)
+
+    def delete_dropped(self, age_s: float) -> int:
+        """Delete old lists of what sampling dropped, which tenants leave that have no policy or no
+        spans any more. Returns: how many. Raises: UnavailableError."""
+        before_ns = self._clock.now_ns() - int(age_s * 1e9)
+        found = (
+            (info.key, parse_dropped_key(info.key)) for info in self._store.list(DROPPED_PREFIX)
+        )
+        keys = [key for key, parsed in found if parsed is not None and parsed[1] < before_ns]
+        for first in range(0, len(keys), DELETED_AT_ONCE):
+            self._store.delete_many(keys[first : first + DELETED_AT_ONCE])
         return len(keys)
 
     def _old_objects(self, before_ns: int) -> dict[BlockRef, list[str]]:

@@ -273,6 +273,7 @@ class Compactor:
             self._metrics.retention_deleted.inc(deleted)
             if lists:
                 self._garbage.delete_orphans(settings.orphan_age_s)
+                self._garbage.delete_dropped(settings.orphan_age_s)
                 self._collected_ns = self._clock.monotonic_ns()
 
     @contextmanager

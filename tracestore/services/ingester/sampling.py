@@ -1,10 +1,10 @@
 """Which traces of a head are stored: judged when its block is about to be written.
 
 A head is judged together with the tenant's other live tables. Spans of a trace over which was
-decided before follow that decision, which is remembered, or told by a stored block. States of a
-head: cut -> (waiting for late spans) -> judged -> written and committed, or let go if nothing of it
-stays. Nothing of this is durable before the commit: after a crash the log is replayed, and judged
-anew.
+decided before follow that decision: it is remembered, or told by a stored block or by what is
+listed as dropped. States of a head: cut -> (waiting for late spans) -> judged -> written and
+committed, or let go if nothing of it stays. After a crash in between the log is replayed, and
+judged anew but for what was dropped.
 
 Source: docs/sampling.md.
 """
@@ -24,10 +24,11 @@ from tracestore.clock import Clock
 from tracestore.codec.filters import hash_trace_ids
 from tracestore.errors import SettingsError
 from tracestore.model.block_meta import BlockMeta
-from tracestore.model.ids import TenantId
+from tracestore.model.ids import BlockId, TenantId
 from tracestore.query.control import QueryControl
 from tracestore.query.source import SpanSource
 from tracestore.query.wholes import scan_of
+from tracestore.services.sampling.dropped import DroppedElsewhere
 from tracestore.services.sampling.judging import deciding_rules
 from tracestore.services.sampling.memory import DecisionMemory
 from tracestore.services.sampling.policy import Policy, policy_of
@@ -35,6 +36,7 @@ from tracestore.services.sampling.stored import stored_weights
 from tracestore.services.tenant_labels import TenantLabels
 from tracestore.settings.limits import TenantLimits
 from tracestore.settings.sampling_tree import SamplingSettings
+from tracestore.storage.decisions import DroppedTraces
 from tracestore.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class Stored:
     open: Callable[[BlockMeta], SpanSource]
     pinned: Callable[[TenantId], frozenset[bytes]]
     """Traces that stay whatever a policy says. Raises: UnavailableError."""
+    dropped: DroppedTraces
 
 
 class Sampling:
@@ -99,6 +102,7 @@ class Sampling:
         self._memory = DecisionMemory(
             traces_max=settings.remembered_traces_max, keep_s=settings.remember_s
         )
+        self._elsewhere = DroppedElsewhere(stored.dropped, self._memory, settings, clock)
         self._judged: dict[TenantId, deque[str]] = {}
         self._lock = threading.Lock()
         self._complaint = ""
@@ -117,12 +121,15 @@ class Sampling:
         head: SpanSource,
         others: Callable[[], Sequence[SpanSource]],
         segments: Sequence[str],
+        *,
+        adopted: bool,
     ) -> Verdict | None:
         """Decide over the traces of a head; once for each head. None: all of it is stored.
 
         Args:
             others: gets the tenant's other live tables.
             segments: WAL segments of the head.
+            adopted: whether another life or process took its spans.
 
         Raises: UnavailableError if a block that may hold parts of its traces cannot be read.
         Cost: the searches of the policy, and about 0.3 µs a trace.
@@ -131,6 +138,7 @@ class Sampling:
         if policy is None:
             return None
         with self._turn(tenant):
+            self._elsewhere.learn(tenant, again=adopted)
             return self._judge(tenant, policy, head, others(), segments)
 
     def _policy(self, tenant: TenantId) -> Policy | None:
@@ -171,6 +179,7 @@ class Sampling:
         pinned = self._pinned(tenant, ids)
         weights[pinned & (weights == 0)] = 1.0
         new = ~followed | pinned
+        self._elsewhere.tell(tenant, BlockId(head.id), hashes[new & (weights == 0)])
         self._memory.remember(tenant, hashes[new], weights[new], self._clock.monotonic_ns())
         self._note(tenant, segments)
         spans = scan.traces.span_count.astype(np.int64)

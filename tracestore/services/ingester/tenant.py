@@ -56,6 +56,8 @@ class _CutHead:
     turn: threading.Lock
     judge_at_ns: int
     """Monotonic time up to which late spans of its traces are waited for."""
+    is_adopted: bool = False
+    """Whether another life or process took its spans."""
     is_judged: bool = False
     verdict: Verdict | None = None
     """What of it is stored; None: all."""
@@ -74,6 +76,8 @@ class Judging(Protocol):
         head: LiveSource,
         others: Callable[[], Sequence[LiveSource]],
         segments: Sequence[str],
+        *,
+        adopted: bool,
     ) -> Verdict | None:
         """Decide which traces are stored; None: all."""
 
@@ -229,7 +233,9 @@ class TenantLive:
         with self._lock:
             if self._retired:
                 raise RetiredError
-            self._cut = (*self._cut, self._cut_head(head, nothing))
+            cut = self._cut_head(head, nothing)
+            cut.is_adopted = True
+            self._cut = (*self._cut, cut)
 
     def grow(self, head: Head) -> None:
         """Go on with a head that the replay has filled; before the first ``append``."""
@@ -324,7 +330,8 @@ class TenantLive:
         """Get what of a head is stored, which is decided once; None: nothing."""
         if self._sampling is not None and not cut.is_judged:
             cut.verdict = self._sampling.judge(
-                self.tenant, view, lambda: self._views_without(cut.head), segments
+                *(self.tenant, view, lambda: self._views_without(cut.head), segments),
+                adopted=cut.is_adopted,
             )
             cut.is_judged = True
         if cut.verdict is None or cut.verdict.keeps_all:

@@ -54,6 +54,7 @@ class DecisionMemory:
         Args:
             hashes: (T,) distinct; those that are known already keep their decision.
             weights: (T,) 0: dropped.
+            now_ns: monotonic; of decisions that others made, when they did.
         """
         if len(hashes) == 0 or not self._traces_max or not self._keep_ns:
             return
@@ -62,9 +63,10 @@ class DecisionMemory:
         with self._lock:
             known = self._of.setdefault(tenant, [])
             known.append(made)
+            known.sort(key=lambda one: one.made_ns)
             if len(known) > GENERATIONS_MAX:
                 _merge_smallest(known)
-            self._forget(now_ns)
+            self._forget(known[-1].made_ns)
 
     def recall(self, tenant: str, hashes: Hashes, now_ns: int) -> Weights:
         """Get what was decided over traces: (T,) weights, NaN where nothing is known."""

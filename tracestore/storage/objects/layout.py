@@ -8,6 +8,7 @@
     index/latest.json                         which checkpoint is the newest
     leases/<name>.json                        who does a piece of work, and until when
     overrides/<tenant>/overrides.json         what a tenant has set for itself
+    dropped/<tenant>/<20-digit ns>-<block id>.parquet  traces that sampling has dropped of a head
     pins/<tenant>/<trace id in hex>.json      a trace that stays whatever its age
     wal/<writer id>/<20-digit number>.wal     a group commit of a log in the bucket, or its end
     wal-quarantine/<writer id>/<number>-<offset>.bin  bytes of a log that nobody could read
@@ -20,6 +21,7 @@ import re
 from tracestore.model.ids import BlockId, TenantId, WriterId
 
 BLOCKS_PREFIX = "blocks/"
+DROPPED_PREFIX = "dropped/"
 INDEX_PREFIX = "index/"
 CHECKPOINTS_PREFIX = "index/checkpoints/"
 LATEST_KEY = "index/latest.json"
@@ -36,6 +38,7 @@ _CHECKPOINT_KEY = re.compile(r"index/checkpoints/([0-9]{20})\.json")
 _USER_OVERRIDES_KEY = re.compile(r"overrides/([^/]+)/overrides\.json")
 _WAL_KEY = re.compile(r"wal/([0-9a-f-]{36})/([0-9]{20})\.wal")
 _PIN_KEY = re.compile(r"pins/([^/]+)/([0-9a-f]{32})\.json")
+_DROPPED_KEY = re.compile(r"dropped/([^/]+)/([0-9]{20})-([0-9a-f-]{36})\.parquet")
 _BLOCK_KEY = re.compile(r"blocks/([^/]+)/([^/]+)/[^/]+")
 _META_KEY = re.compile(r"blocks/([^/]+)/([^/]+)/meta\.json")
 
@@ -110,6 +113,22 @@ def parse_pin_key(key: str) -> tuple[TenantId, bytes] | None:
     """Return tenant and trace ID of a pin's key, None for any other key."""
     match = _PIN_KEY.fullmatch(key)
     return (TenantId(match[1]), bytes.fromhex(match[2])) if match else None
+
+
+def dropped_prefix(tenant: TenantId) -> str:
+    """Return the prefix of what sampling has dropped of a tenant."""
+    return f"{DROPPED_PREFIX}{tenant}/"
+
+
+def dropped_key(tenant: TenantId, decided_ns: int, block: BlockId) -> str:
+    """Return the key of what was dropped of a head; keys sort by time."""
+    return f"{DROPPED_PREFIX}{tenant}/{decided_ns:020d}-{block}.parquet"
+
+
+def parse_dropped_key(key: str) -> tuple[TenantId, int] | None:
+    """Return tenant and time of the decision of such a key, None for any other key."""
+    match = _DROPPED_KEY.fullmatch(key)
+    return (TenantId(match[1]), int(match[2])) if match else None
 
 
 def user_overrides_key(tenant: TenantId) -> str:

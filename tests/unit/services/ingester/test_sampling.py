@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import cast
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import xxhash
 from support.clocks import ManualClock
 from support.generator import Counted
 from support.otlp import request, span, trace_id
@@ -15,6 +19,8 @@ from support.sampling import Bucket, Node, is_kept_by
 from tracestore.errors import NotFoundError, UnavailableError
 from tracestore.model.ids import SINGLE_TENANT
 from tracestore.model.results import QueryStats
+from tracestore.services.compactor.garbage import Garbage
+from tracestore.services.follower import IndexFollower
 from tracestore.services.generator.service import HeadTap
 from tracestore.settings.limits import TenantLimits
 from tracestore.settings.sampling_tree import SamplingSettings
@@ -172,7 +178,7 @@ def test_decisions_are_forgotten_in_time_and_by_number(make: Make, bucket: Bucke
     assert bucket.traces() == {1: 1.0, 2: 1.0}
 
 
-def test_after_a_restart_stored_traces_and_the_hash_tell(
+def test_after_a_restart_late_spans_follow_as_before(
     make: Make, bucket: Bucket, tmp_path: Path
 ) -> None:
     by_ratio = [n for n in range(1, 99) if is_kept_by(0.5, n.to_bytes(16, "big"))]
@@ -188,10 +194,11 @@ def test_after_a_restart_stored_traces_and_the_hash_tell(
     again = make(ERRORS, "keep_ratio: 0.5", clock=clock, seed=2)
     again.tenant.append(one(by_ratio[0], 2, status="error"))
     again.tenant.append(one(others[0], 2))
-    again.tenant.append(one(others[1], 2))
+    again.tenant.append(one(others[1], 2, status="error"))
     again.flush()
 
     assert bucket.traces() == before == {by_ratio[0]: 2.0, others[0]: 1.0}
+    assert again.counted("late_spans", "dropped") == 1
     assert [meta.spans for meta in bucket.blocks] == [2, 2]
 
 
@@ -343,3 +350,69 @@ def test_blocks_whose_decisions_are_remembered_are_not_asked(make: Make, bucket:
         node.flush()
     assert len(bucket.blocks) == 3
     assert asked == []
+
+
+def dropped(bucket: Bucket) -> list[str]:
+    return [info.key for info in bucket.store.list("dropped/")]
+
+
+def test_what_was_dropped_is_listed_for_others_and_goes_in_time(make: Make, bucket: Bucket) -> None:
+    clock = ManualClock()
+    node = make(ERRORS, clock=clock)
+    other = make(ERRORS, clock=clock, seed=2)
+    other.tenant.append(one(9, status="error"))
+    other.flush()  # it has looked, and there was nothing
+    node.tenant.append(one(1))
+    node.flush()
+    (key,) = dropped(bucket)
+    table = pq.read_table(pa.BufferReader(bucket.store.get(key)))
+    assert table.to_pydict() == {"trace_hash": [xxhash.xxh64_intdigest(trace_id(1))]}
+
+    head = other.new_head()
+    head.load(one(1, 2, status="error"))
+    other.tenant.adopt(head)
+    other.tenant.flush(head)
+    assert bucket.traces() == {9: 1.0}
+
+    bucket.store.put(key, b"damaged")
+    third = make(ERRORS, clock=clock, seed=3)
+    third.tenant.append(one(1, 3, status="error"))
+    third.flush()
+    assert bucket.traces() == {1: 1.0, 9: 1.0}
+    clock.advance(3601)
+    third.tenant.append(one(2, status="error"))
+    third.flush()
+    assert dropped(bucket) == []
+
+
+def test_nothing_is_let_go_before_what_was_dropped_is_listed(make: Make, bucket: Bucket) -> None:
+    node = make(ERRORS)
+    node.tenant.append(one(1))
+    put = bucket.store.put
+
+    def fail(key: str, content: bytes | memoryview) -> str:
+        raise UnavailableError("no answer")
+
+    bucket.store.put = fail
+    with pytest.raises(UnavailableError):
+        node.flush()
+    assert searchable(node, 1)
+    assert node.wal.dropped == []
+    bucket.store.put = put
+    node.flush()
+    assert bucket.traces() == {}
+    assert len(dropped(bucket)) == 1
+
+
+def test_lists_that_nobody_asks_for_any_more_go_with_the_garbage(
+    make: Make, bucket: Bucket
+) -> None:
+    node = make(ERRORS)
+    node.tenant.append(one(1))
+    node.flush()
+    garbage = Garbage(bucket.store, cast("IndexFollower", None), node.clock)
+    node.clock.advance(86_000)
+    assert garbage.delete_dropped(86_400) == 0
+    node.clock.advance(500)
+    assert garbage.delete_dropped(86_400) == 1
+    assert dropped(bucket) == []
