@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import httpx
 import pytest
 from support.dashboards import DASHBOARDS, expressions, load
 from support.naive_metrics_generator import Range, spans_of
-from support.otlp import EPOCH_NS, request, span
+from support.otlp import EPOCH_NS
 from support.prometheus_history import (
     SAMPLE_S,
     counters_of,
@@ -24,67 +23,15 @@ from support.prometheus_history import (
 )
 from support.prometheus_queries import GRAFANA, TABLES
 from support.server import Server, running_server
+from support.visits import visits
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 T0 = EPOCH_NS // 10**9
 LENGTH_S = 600
 END = T0 + LENGTH_S
-SECONDS = LENGTH_S * 1000
 
 
-def visits(seed: int) -> list[bytes]:
-    """Make traces through shop, cart and bank, with a database, a queue and a mail service."""
-    rng = random.Random(seed)
-    made = []
-    for trace in range(1, 121):
-        at = rng.randrange(SECONDS - 30_000)
-        if trace % 3 == 0:
-            at //= 4  # some series are seen only in the beginning
-        made.append(_visit(rng, trace, at))
-    return made
-
-
-def _visit(rng: random.Random, trace: int, at: int) -> bytes:
-    def one(id: int, parent: int, name: str, kind: str, after: int, **more: Any) -> Any:
-        status = "error" if rng.random() < 0.15 else None
-        took = rng.choice([1, 3, 17, 90, 150, 700, 1500, 20_000])
-        return span(
-            trace=trace,
-            id=id,
-            parent=parent,
-            name=name,
-            kind=kind,
-            status=status,
-            start_ms=at + after,
-            duration_ms=took,
-            **more,
-        )
-
-    shop = [one(1, 0, "GET /", "server", 0), one(2, 1, "cart", "client", 5)]
-    cart = [one(3, 2, rng.choice(["get", "put"]), "server", 7)]
-    bank = []
-    if trace % 2:
-        cart.append(one(4, 3, "charge", "client", 8))
-        bank.append(one(5, 4, "charge", "server", 9))
-    if trace % 5 == 0:
-        bank.append(
-            one(6, 5, "SELECT", "client", 10, attributes={"db.system": "redis", "db.name": "x"})
-        )
-        cart.append(one(7, 3, "mail", "client", 11, attributes={"peer.service": "mailer"}))
-    if trace % 7 == 0:
-        cart.append(one(8, 3, "orders", "producer", 12))
-        bank.append(one(9, 8, "orders", "consumer", 30))
-    if trace % 11 == 0:
-        bank.append(one(10, 5, "inner", "internal", 13))
-    groups = {"shop": shop, "cart": cart, "bank": bank}
-    return b"".join(
-        request(resource={"service.name": name}, spans=spans)
-        for name, spans in groups.items()
-        if spans
-    )
-
-
-REQUESTS = visits(7)
+REQUESTS = visits(7, LENGTH_S)
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +233,6 @@ def test_grafana_finds_what_it_asks_by_itself(server: Server) -> None:
     assert list(ask(url, "metadata", metric=CALLS)) == [CALLS]
     assert ask(url, "rules") == {"groups": []}
     assert ask(url, "alerts") == {"alerts": []}
-    assert ask(url, "query_exemplars", query=CALLS, start=T0, end=END) == []
     assert ask(url, "format_query", query="sum(x)by(y)") == "sum by (y) (x)"
 
 
@@ -378,3 +324,40 @@ def test_the_dashboard_of_the_server_is_answered_by_a_prometheus_that_scrapes_it
         "CPU",
         "Memory",
     }
+
+
+def test_exemplars_are_the_slowest_traces_of_histograms(server: Server) -> None:
+    def shown(query: str) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        found = ask(own(server), "query_exemplars", query=query, start=T0, end=END)
+        for one in found:
+            assert one["seriesLabels"]["__name__"] == "traces_spanmetrics_latency_bucket"
+        labels = [one["seriesLabels"] for one in found]
+        pairs = [(each["span_kind"] + each["status_code"], each["le"]) for each in labels]
+        return dict(zip(pairs, (one["exemplars"] for one in found), strict=True))
+
+    assert shown(f"rate({CALLS}[5m])") == {}
+    bank = '{service="bank", span_name="charge"}'
+    query = (
+        f"histogram_quantile(0.9, sum by (le) (rate(traces_spanmetrics_latency_bucket{bank}[5m])))"
+    )
+    found = shown(query)
+    slowest: dict[tuple[str, int], tuple[float, set[str]]] = {}
+    for one in spans_of(REQUESTS):
+        if one.service == "bank" and one.span.name == "charge":
+            part = (one.end_ns - EPOCH_NS - 1) // (LENGTH_S * 10**8)
+            status = "ERROR" if one.span.status.code == 2 else "UNSET"
+            key = f"SPAN_KIND_SERVERSTATUS_CODE_{status}", T0 + (part + 1) * LENGTH_S // 10
+            best, traces = slowest.get(key, (-1.0, set()))
+            traces = traces if one.seconds == best else set() if one.seconds > best else traces
+            if one.seconds >= best:
+                trace = one.span.trace_id.hex().lstrip("0")
+                slowest[key] = (one.seconds, traces | {trace})
+    seen = {}
+    for (series, le), exemplars in found.items():
+        for one in exemplars:
+            seen[series, one["timestamp"]] = (float(one["value"]), one["labels"]["traceID"])
+            assert float(one["value"]) <= float(le)
+    assert seen.keys() == slowest.keys()
+    for key, (value, trace) in seen.items():
+        assert value == pytest.approx(slowest[key][0])
+        assert trace in slowest[key][1]

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -29,16 +30,17 @@ from tracestore.api.prometheus_request import Asked, check_reach, read_form
 from tracestore.api.tenant import Tenancy
 from tracestore.api.watch import while_connected
 from tracestore.errors import InvalidRequestError, NoTenantError
-from tracestore.query.promql.evaluate import AnyPlan, plan, reach_ms
+from tracestore.query.promql.evaluate import plan, reach_ms
 from tracestore.query.promql.nodes import Expression
 from tracestore.query.promql.parse import parse
 from tracestore.query.promql.values import Value
 from tracestore.query.promql.windows import Times
-from tracestore.services.querier.prometheus import PromQueries, meaning_of
+from tracestore.services.querier.prometheus import AnsweredPlan, PromQueries, meaning_of
 from tracestore.services.querier.runner import Asking
 from tracestore.settings.tree import QuerySettings
 
 PREFIX = "/prometheus"
+V = TypeVar("V")
 METHODS = ["GET", "HEAD", "POST"]
 
 
@@ -99,7 +101,7 @@ class PrometheusRoutes:
             return await self.ask(asked, planned, answer)
 
     async def ask(
-        self, asked: Asked, planned: AnyPlan, answer: Callable[[Value], Answer]
+        self, asked: Asked, planned: AnsweredPlan[V], answer: Callable[[V], Answer]
     ) -> Answer:
         """Have a plan answered, as long as the client is there."""
         gzipped = accepts_gzip(asked.request)

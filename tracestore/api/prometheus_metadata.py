@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -20,19 +21,28 @@ from tracestore.api.prometheus_params import (
     parse_time_ms,
 )
 from tracestore.api.prometheus_request import Asked, check_reach
-from tracestore.codec.prometheus_json import to_json
+from tracestore.codec.prometheus_json import exemplars_data, to_json
 from tracestore.errors import InvalidRequestError
 from tracestore.query.promql.catalog import METRICS
-from tracestore.query.promql.evaluate import AnyPlan, SeriesPlan, plan_series
+from tracestore.query.promql.evaluate import SeriesPlan, plan_series
+from tracestore.query.promql.exemplars import plan_exemplars
 from tracestore.query.promql.parse import parse, parse_selector, pretty
-from tracestore.query.promql.values import Value, Vector
+from tracestore.query.promql.values import Vector
 from tracestore.query.span_series import LabelSet
-from tracestore.services.querier.prometheus import meaning_of
+from tracestore.services.querier.prometheus import AnsweredPlan, meaning_of
 from tracestore.version import package_version
 
 PROMETHEUS_VERSION = "2.42.0"
 """Whose API this is: Grafana chooses by it what it asks for."""
-Ask = Callable[[Asked, AnyPlan, Callable[[Value], Answer]], Awaitable[Answer]]
+V = TypeVar("V")
+
+
+class Ask(Protocol):
+    """Has a plan answered."""
+
+    def __call__(
+        self, asked: Asked, planned: AnsweredPlan[V], answer: Callable[[V], Answer]
+    ) -> Awaitable[Answer]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +113,14 @@ class MetadataRoutes:
         return success(to_json({name: found[name] for name in kept}))
 
     async def exemplars(self, asked: Asked) -> Answer:
-        """Have no exemplars: the query is checked, and the list is empty."""
+        """List the slowest trace of each histogram of a query in each part of the range."""
         form = asked.form
         start_ms, end_ms = (parse_time_ms(form, name) for name in ("start", "end"))
         if end_ms < start_ms:
             raise InvalidRequestError("end timestamp must not be before start timestamp")
-        parse(form.get("query"))
-        return success("[]")
+        check_reach(end_ms - start_ms, asked.settings)
+        planned = plan_exemplars(parse(form.get("query")), start_ms, end_ms)
+        return await self.ask(asked, planned, lambda found: success(exemplars_data(found)))
 
     async def format_query(self, asked: Asked) -> Answer:
         """Write a query over lines."""
@@ -154,8 +165,7 @@ def _constant(data: str) -> Callable[[Asked], Awaitable[Answer]]:
     return answer
 
 
-def _labels(value: Value) -> list[LabelSet]:
-    assert isinstance(value, Vector)
+def _labels(value: Vector) -> list[LabelSet]:
     rows = np.flatnonzero(value.present[:, 0])
     return sorted(value.labels[row] for row in rows)
 

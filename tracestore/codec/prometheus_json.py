@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, Protocol
 
+TRACE_LABEL: Final = "traceID"
+"""Of exemplars, as the metrics-generator has it."""
 Labels = Sequence[tuple[str, str]]
 
 
@@ -97,6 +99,37 @@ def scalar_data(value: float, time_ms: int) -> str:
 def string_data(value: str, time_ms: int) -> str:
     """Write a string."""
     return f'{{"resultType":"string","result":[{time_text(time_ms)},{to_json(value)}]}}'
+
+
+class Shown(Protocol):
+    """A trace that stands for a series at a time."""
+
+    @property
+    def trace_id(self) -> str:
+        """Hexadecimal."""
+
+    @property
+    def value(self) -> float:
+        """What was observed."""
+
+    @property
+    def time_ms(self) -> int:
+        """When, about."""
+
+
+def exemplars_data(found: Mapping[tuple[tuple[str, str], ...], Sequence[Shown]]) -> str:
+    """Write exemplars by series."""
+    rows = ",".join(
+        f'{{"seriesLabels":{_labels(labels)},"exemplars":['
+        + ",".join(
+            f'{{"labels":{to_json({TRACE_LABEL: one.trace_id})},"value":"{number_text(one.value)}",'
+            f'"timestamp":{time_text(one.time_ms)}}}'
+            for one in shown
+        )
+        + "]}"
+        for labels, shown in sorted(found.items())
+    )
+    return f"[{rows}]"
 
 
 def _labels(labels: Labels) -> str:

@@ -271,9 +271,6 @@ def plan_series(
     return SeriesPlan(readings=tuple(readings), meaning=meaning)
 
 
-AnyPlan = Plan | SeriesPlan
-
-
 def reach_ms(expression: Expression, times: Times, meaning: Meaning) -> int:
     """Tell over how much time a query looks: the longest of its range and its selectors'."""
     selectors = [node for node in walk(expression) if isinstance(node, Selector)]

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from tracestore.model.ids import TenantId
 from tracestore.query.jobs.several_series import CountSeveralSeries
-from tracestore.query.promql.evaluate import AnyPlan
 from tracestore.query.promql.readings import Meaning
-from tracestore.query.promql.values import Value
-from tracestore.query.span_series import SeriesCells
+from tracestore.query.span_series import SeriesCells, SeriesQuestion
 from tracestore.query.span_series_run import SeriesParams
 from tracestore.services.querier.runner import Asking
 from tracestore.services.querier.span_series import SpanSeries, reach_ns
 from tracestore.settings.tree import QuerySettings
 
 T = TypeVar("T")
+V = TypeVar("V")
+V_co = TypeVar("V_co", covariant=True)
+
+
+class AnsweredPlan(Protocol[V_co]):
+    """Some questions, and what is made of their answers."""
+
+    @property
+    def questions(self) -> tuple[SeriesQuestion, ...]:
+        """What must be known, each once."""
+
+    def evaluate(self, answers: Mapping[SeriesQuestion, SeriesCells]) -> V_co:
+        """Make something of the answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +46,7 @@ class PromQueries:
         """What time it is for queries."""
         return self.series.runner.clock.now_ns() // 1_000_000
 
-    async def run(self, asking: Asking, plan: AnyPlan, render: Callable[[Value], T]) -> T:
+    async def run(self, asking: Asking, plan: AnsweredPlan[V], render: Callable[[V], T]) -> T:
         """Answer a query.
 
         Args:
