@@ -273,16 +273,26 @@ def _one_of_each(spans: ChunkSpans, clients: Rows, servers: Rows) -> _Calls:
     the next one, which keeps what failed; once both are there the request is over. So it is the
     last of those that ended before the client did, else the first behind it.
     """
-    if len(servers) == 0 or np.bincount(clients).max() == 1:
-        return _Calls(clients, servers, np.zeros(len(servers), np.bool_))
+    if len(servers) == 0:
+        return _Calls(clients, servers, np.zeros(0, np.bool_))
     ids = spans.ids("span_id").byteswap()  # in memory the first byte comes first
+    if np.bincount(clients).max() == 1:
+        is_before = _ends_before(spans, ids, servers, clients)
+        return _Calls(clients, servers, is_before & spans.is_failed[servers])
     order = np.lexsort((spans.kinds[servers], ids[servers], spans.end_ns[servers], clients))
     clients, servers = clients[order], servers[order]
-    own, other = spans.end_ns[servers], spans.end_ns[clients]
-    is_tie = own == other
-    is_before = (own < other) | (is_tie & (ids[servers] < ids[clients]))
+    is_before = _ends_before(spans, ids, servers, clients)
     begins = np.flatnonzero(np.diff(clients, prepend=-1) != 0)
     before = np.add.reduceat(is_before.astype(np.int64), begins)
     failed = np.add.reduceat(is_before & spans.is_failed[servers], begins, dtype=np.int64)
     kept = begins + np.maximum(before - 1, 0)
     return _Calls(clients[kept], servers[kept], failed > 0)
+
+
+def _ends_before(spans: ChunkSpans, ids: Times, first: Rows, second: Rows) -> BoolArray:
+    """Tell which spans come before others: by their ends, then by ID, then by kind."""
+    before = spans.kinds[first] < spans.kinds[second]
+    for values in (ids, spans.end_ns):
+        own, other = values[first], values[second]
+        before = (own < other) | ((own == other) & before)
+    return before
