@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
-from support.otlp import request, span
+from support.otlp import EPOCH_NS, request, span
 from support.server import Server, running_server
 from support.written_blocks import diverse_requests
 
@@ -50,7 +50,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Pa
     """A server with blocks, with spans that are in no block yet, and with a trace in both."""
     data = tmp_path_factory.mktemp("asking") / "store"
     first, second = [SPLIT_A, *diverse_requests()], [SPLIT_B, *diverse_requests(seed=8)]
-    with running_server(data) as server:
+    keep = "--compactor.compaction.block-retention=87600h"  # the spans are years old
+    with running_server(data, keep) as server:
         with grpc.insecure_channel(server.otlp_grpc) as channel:
             export = channel.unary_unary(EXPORT)
             for body in first:
@@ -84,6 +85,31 @@ def test_from_python(query: str, store: tuple[Server, Path]) -> None:
     assert of_server.to_arrow("traces").equals(of_directory.to_arrow("traces"))
     assert bool(of_server.traces) == ("none" not in query)
     assert None not in of_server.to_arrow()["service"].to_pylist()
+
+
+RANGE = ("--start", str(EPOCH_NS // 10**9 - 1), "--end", str(EPOCH_NS // 10**9 + 3600))
+
+
+def test_graph(store: tuple[Server, Path]) -> None:
+    server, data = store
+    places = (("--server", server.api_url), ("--data", str(data)))
+
+    answers = [output("graph", *RANGE, "--output", "json", *place) for place in places]
+    bodies = [json.loads(answer) for answer in answers]
+    for body in bodies:
+        body.pop("metrics")
+    assert bodies[0] == bodies[1]
+    (edge,) = [edge for edge in bodies[0]["edges"] if edge["server"] == "shop"]
+    assert (edge["client"], edge["connectionType"]) == ("user", "virtual_node")
+    assert [output("graph", "shop", *RANGE, *place) for place in places] == [
+        output("graph", "shop", *RANGE, *places[0])
+    ] * 2
+    assert "depends on shop: user (1)" in output("graph", "shop", *RANGE, *places[1])
+    assert '"user" -> "shop"' in output("graph", *RANGE, "--output", "dot", *places[0])
+    for place in places:
+        done = run("graph", "nobody", *RANGE, *place)
+        assert done.returncode == 1
+        assert done.stderr == "tracestore: service 'nobody' has no spans in the range\n"
 
 
 @pytest.mark.parametrize("sort", SORTS)

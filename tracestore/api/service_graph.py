@@ -133,12 +133,13 @@ class ServiceGraphRoute:
         services = await self.series.span_series(asking, of_services, allow_partial=partial)
 
         def render(requests: SeriesCells) -> Answer:
-            return packed(_written(requests, services, asked), gzipped=gzipped)
+            return packed(written_graph(requests, services, asked), gzipped=gzipped)
 
         return await self.series.run(asking, of_requests, render, allow_partial=partial)
 
 
-def _written(requests: SeriesCells, services: SeriesCells, asked: GraphRequest) -> Answer:
+def written_graph(requests: SeriesCells, services: SeriesCells, asked: GraphRequest) -> Answer:
+    """Make the answer of what was counted. Raises: NotFoundError."""
     graph = make_graph(
         requests,
         services,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from tracestore.cli.config import run_config
 from tracestore.cli.demo import run_demo
 from tracestore.cli.failure import describe
+from tracestore.cli.graph import run_graph
 from tracestore.cli.index import run_index
 from tracestore.cli.query import run_query
 from tracestore.cli.running import FORCED_EXIT_CODE
@@ -25,6 +26,7 @@ usage: tracestore [command] [flags]
   query    find traces with TraceQL, on a server or in a data directory
   trace    show a trace as a tree
   tags     list attributes, or the values of one
+  graph    tell which services call which, and what depends on one
   demo     serve, with the traffic of a simulated shop
   config   print the effective settings, each with its origin
   index    check the index of the blocks, or make it anew from them
@@ -70,6 +72,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "query": run_query,
     "trace": run_trace,
     "tags": run_tags,
+    "graph": run_graph,
     "demo": run_demo,
     "config": run_config,
     "index": run_index,

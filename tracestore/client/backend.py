@@ -31,6 +31,9 @@ class Backend(Protocol):
     def metrics(self, parameters: Mapping[str, str]) -> bytes:
         """Get the body of ``/api/metrics/query_range``."""
 
+    def service_graph(self, parameters: Mapping[str, str]) -> bytes:
+        """Get the body of ``/api/service-graph``."""
+
     def trace(self, trace_id: TraceId) -> bytes:
         """Get the body of ``/api/v2/traces/{id}``; an empty trace if it is not there."""
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from traceql.errors import QueryError
 from tracestore.api.metrics_params import params_of, parse_range
 from tracestore.api.params import parse_search
+from tracestore.api.service_graph import parse_graph, written_graph
 from tracestore.api.tag_answers import find_names, find_values
 from tracestore.api.tag_params import parse_names, parse_values
 from tracestore.api.wanted import text_of, wanted_of
@@ -29,8 +30,11 @@ from tracestore.query.jobs.metrics import plan_metrics_query
 from tracestore.query.metrics import metrics
 from tracestore.query.plan import plan_search
 from tracestore.query.search import search
+from tracestore.query.service_graph import graph_questions
 from tracestore.query.source import SpanSource
+from tracestore.query.span_series_run import SeriesParams, count_series
 from tracestore.query.trace_by_id import find_trace
+from tracestore.settings.generator_tree import ProcessorSettings
 from tracestore.settings.tree import QuerySettings, StorageSettings
 from tracestore.storage.block.cache import BlockCache
 
@@ -88,6 +92,16 @@ class EngineBackend(ABC):
         params = params_of(asked, SETTINGS, now_ns=now_ns)
         plan = plan_metrics_query(asked.query, is_instant=False)
         return render_range_json(metrics(self.sources(), plan, params, self._control()))
+
+    def service_graph(self, parameters: Mapping[str, str]) -> bytes:
+        asked = parse_graph(parameters, SETTINGS, now_ns=self._clock.now_ns())
+        params = SeriesParams(processor=ProcessorSettings())
+        sources = self.sources()
+        requests, services = (
+            count_series(sources, question, params, self._control())
+            for question in graph_questions(asked.start_ns, asked.end_ns, asked.filter)
+        )
+        return written_graph(requests, services, asked).body
 
     def trace(self, trace_id: TraceId) -> bytes:
         found = find_trace(self.sources(), trace_id, self._control())

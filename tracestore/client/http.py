@@ -27,6 +27,8 @@ TIMEOUT_S = 120.0
 """Silence after which a server counts as gone; longer than it lets a query run."""
 MESSAGE_BYTES_MAX = 4096
 """How much of a refusal is read."""
+_NO_SERVICE = "service '"
+"""How the one 404 begins that is an answer: the graph has no such node."""
 
 
 class HttpBackend:
@@ -54,6 +56,9 @@ class HttpBackend:
 
     def metrics(self, parameters: Mapping[str, str]) -> bytes:
         return self._get(f"/api/metrics/query_range?{urllib.parse.urlencode(parameters)}")
+
+    def service_graph(self, parameters: Mapping[str, str]) -> bytes:
+        return self._get(f"/api/service-graph?{urllib.parse.urlencode(parameters)}")
 
     def trace(self, trace_id: TraceId) -> bytes:
         return self._get(f"/api/v2/traces/{trace_id.hex()}")
@@ -95,6 +100,8 @@ class HttpBackend:
                 return InvalidRequestError(said or message)
             case 401 | 403:
                 return InvalidRequestError(message)
+            case 404 if said.startswith(_NO_SERVICE):
+                return NotFoundError(said)
             case 404:
                 return NotFoundError(f"{message}: no trace store answers there")
             case 422 | 429:

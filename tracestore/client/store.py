@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from traceql.errors import QueryError
 from tracestore.api.headers import TENANT_HEADER
 from tracestore.client.backend import Backend
 from tracestore.client.found import Found, read_found
+from tracestore.client.graph import GraphRequest, read_graph
 from tracestore.client.http import HttpBackend
 from tracestore.client.measured import MeasuredSeries, MetricsRequest, read_measured
 from tracestore.client.request import SearchRequest
@@ -185,6 +187,42 @@ class Store:
         )
         parameters = request.parameters(now_ns=self._clock.now_ns())
         return read_measured(self._backend.metrics(parameters), source=self.name)
+
+    def service_graph(
+        self,
+        service: str | None = None,
+        *,
+        query: str | None = None,
+        depth: int | None = None,
+        last: Duration | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+    ) -> dict[str, Any]:
+        """Tell which services call which: nodes, edges and cycles, as the API answers.
+
+        Args:
+            service: only what it has to do with; ``service`` of the answer says how far away.
+            query: TraceQL: only requests of which one side matches.
+            depth: calls between the service and the rest, at most.
+            last, start, end: the range; the last hour if none is given.
+
+        Raises: as ``search``; NotFoundError if the service has no span in the range.
+        """
+        return self.ask_graph(
+            GraphRequest(query=query, service=service, depth=depth, last=last, start=start, end=end)
+        )
+
+    def ask_graph(self, request: GraphRequest) -> dict[str, Any]:
+        """Ask exactly what a request says."""
+        return read_graph(self._graph(request), source=self.name)
+
+    def draw_graph(self, request: GraphRequest) -> str:
+        """Get a drawing."""
+        return self._graph(request).decode("utf-8", "replace")
+
+    def _graph(self, request: GraphRequest) -> bytes:
+        parameters = request.parameters(now_ns=self._clock.now_ns())
+        return self._backend.service_graph(parameters)
 
     def trace(self, trace_id: str) -> Trace:
         """Get a whole trace.

@@ -104,7 +104,7 @@ def test_verifying_looks_at_the_limits_of_tenants_too(
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["sreve"], "unknown command 'sreve', known are serve, query, trace, tags, demo, "),
+        (["sreve"], "unknown command 'sreve', known are serve, query, trace, tags, graph, demo, "),
         (["serve", "--config=none.yaml"], "cannot read config none.yaml: No such file"),
         (["-config.file=none.yaml"], "cannot read config none.yaml"),
         (["serve", "--target=querier"], "needs a bucket that all processes share"),
