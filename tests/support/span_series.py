@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from support.otlp import EPOCH_NS
 from support.query import control
 
@@ -17,24 +19,33 @@ from tracestore.settings.generator_tree import (
     ServiceGraphsSettings,
     SpanMetricsSettings,
 )
+from tracestore.storage.block.weights import with_weights
 
 
 def ask(
     family: Family,
     *requests: bytes,
+    weights: Sequence[float] = (),
     spans: SpanMetricsSettings | None = None,
     graphs: ServiceGraphsSettings | None = None,
     series_max: int = 0,
     samples_max: int = 0,
     **question: Any,
 ) -> SeriesCells:
-    """Count an hour from ``EPOCH_NS`` on, in one interval."""
+    """Count an hour from ``EPOCH_NS`` on, in one interval.
+
+    Args:
+        weights: of the traces, by ID: for how many each stands.
+    """
+    tables = build_tables(list(requests))
+    if weights:
+        tables = with_weights(tables, np.array(weights))
     processor = ProcessorSettings(
         span_metrics=spans or SpanMetricsSettings(),
         service_graphs=graphs or ServiceGraphsSettings(),
     )
     return count_series(
-        [TablesSource(build_tables(list(requests)), "one")],
+        [TablesSource(tables, "one")],
         SeriesQuestion(
             **{
                 "family": family,

@@ -128,14 +128,13 @@ class ServiceGraphRoute:
         )
 
     async def _answer(self, asking: Asking, asked: GraphRequest, *, gzipped: bool) -> Answer:
-        of_requests, of_services = graph_questions(asked.start_ns, asked.end_ns, asked.filter)
-        partial = asked.allow_partial
-        services = await self.series.span_series(asking, of_services, allow_partial=partial)
-
-        def render(requests: SeriesCells) -> Answer:
+        def render(answers: tuple[SeriesCells, ...]) -> Answer:
+            requests, services = answers
             return packed(written_graph(requests, services, asked), gzipped=gzipped)
 
-        return await self.series.run(asking, of_requests, render, allow_partial=partial)
+        questions = graph_questions(asked.start_ns, asked.end_ns, asked.filter)
+        partial = asked.allow_partial
+        return await self.series.run(asking, questions, render, allow_partial=partial)
 
 
 def written_graph(requests: SeriesCells, services: SeriesCells, asked: GraphRequest) -> Answer:

@@ -99,6 +99,16 @@ def test_a_span_counts_what_its_sender_left_out() -> None:
     assert found.buckets["span"][0, 0, 0] == 7
 
 
+def test_a_trace_that_was_kept_by_a_ratio_stands_for_others() -> None:
+    bodies = [call("shop", "bank", trace=1), call("shop", "bank", trace=2)]
+
+    spans = ask(Family.CALLS, *bodies, weights=(10, 1), by=("span_kind",))
+    assert counted(spans) == {"span_kind=SPAN_KIND_CLIENT": 11, "span_kind=SPAN_KIND_SERVER": 11}
+    requests = ask(Family.EDGES, *bodies, weights=(10, 1))
+    assert counted(requests) == {"client=shop,server=bank": 11}
+    assert requests.sums["client"][0, 0] == pytest.approx(11 * 0.03)
+
+
 def policy(match_type: str, **pairs: str) -> PolicyMatch:
     attributes = (PolicyAttribute(key=k.replace("__", "."), value=v) for k, v in pairs.items())
     return PolicyMatch(match_type=match_type, attributes=tuple(attributes))

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tracestore.model.ids import TenantId
 from tracestore.model.times import SECOND_NS
-from tracestore.query.jobs.span_series import CountSeries
+from tracestore.query.jobs.several_series import CountSeveralSeries
 from tracestore.query.span_series import SeriesCells, SeriesQuestion
 from tracestore.query.span_series_run import SeriesParams
 from tracestore.services.querier.runner import Asking, QueryRunner
@@ -27,39 +27,36 @@ class SpanSeries:
     processor_of: ProcessorOf = field(default=lambda _: ProcessorSettings())
     """What the metrics of a tenant look like."""
 
-    async def span_series(
-        self, asking: Asking, question: SeriesQuestion, *, allow_partial: bool = False
-    ) -> SeriesCells:
-        """Answer a question. Raises: as ``run``."""
-        return await self.run(asking, question, lambda cells: cells, allow_partial=allow_partial)
-
     async def run(
         self,
         asking: Asking,
-        question: SeriesQuestion,
-        render: Callable[[SeriesCells], T],
+        questions: tuple[SeriesQuestion, ...],
+        render: Callable[[tuple[SeriesCells, ...]], T],
         *,
         allow_partial: bool = False,
     ) -> T:
-        """Answer a question.
+        """Answer questions on one snapshot, so that all of them see the same spans.
 
         Args:
-            render: makes of the answer what is sent, in a pool thread.
+            render: makes of the answers what is sent, in a pool thread.
 
         Raises: InvalidRequestError for what cannot be answered; LimitExceededError; DeadlineError;
             UnavailableError; what ``render`` raises.
         """
-        question.check()
+        for question in questions:
+            question.check()
         settings = self.runner.settings_for(asking.tenants)
+        is_sparse = all(question.is_graph for question in questions)
         params = SeriesParams(
             processor=self.processor(asking.tenants),
             series_max=settings.max_metrics_series,
             cells_max=settings.max_metrics_cells,
-            samples_max=0 if question.is_graph else settings.max_metrics_samples,
+            samples_max=0 if is_sparse else settings.max_metrics_samples,
             reach_ns=reach_ns(settings),
             allow_partial=allow_partial,
         )
-        return await self.runner.run(asking, CountSeries(question=question, params=params), render)
+        operation = CountSeveralSeries(questions=questions, params=params)
+        return await self.runner.run(asking, operation, render)
 
     def processor(self, tenants: tuple[TenantId, ...]) -> ProcessorSettings:
         """Get what the metrics of tenants look like: of several, those of the first."""
