@@ -14,7 +14,7 @@ from tracestore.query.source import Chunk, ColumnStatistics
 from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.block.lookup import find_trace, find_traces
 from tracestore.storage.block.reader import BlockReader
-from tracestore.storage.block.writer import ALIGNED
+from tracestore.storage.block.row_groups import ALIGNED
 from tracestore.storage.objects.interface import ObjectStore
 
 

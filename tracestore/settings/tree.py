@@ -259,7 +259,11 @@ class BlockSettings:
     attribute_columns_max: int = 512
     """Attribute keys of a table that may have a column of their own."""
     row_group_spans: int = 65536
-    """Target size of a row group; it ends at a trace boundary."""
+    """Spans of a row group at most; it ends at a trace, unless one trace is larger."""
+    row_group_bytes_max: int = 16 * MIB
+    """Memory of the cells of a row group at most, and of its texts: tables of many columns, spans
+    with many events and long texts get smaller row groups. Smaller: merges take less memory, and
+    blocks more requests to read."""
     compression: str = "zstd"
     """Parquet codec."""
     compression_level: int = 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -124,11 +125,10 @@ def _table_size(reader: BlockReader, table: Table, exact: bool) -> TableSize:
             )
         )
     stored = reader.meta.object_bytes.get(table_name(table), 0)
-    groups = range(footer.row_groups)
     return TableSize(
         table=table.value,
         rows=footer.rows,
-        row_groups=tuple(footer.first_row[i + 1] - footer.first_row[i] for i in groups),
+        row_groups=tuple(stop - start for start, stop in pairwise(footer.part_rows)),
         stored_bytes=stored,
         footer_bytes=stored - sum(column.stored_bytes for column in columns),
         columns=tuple(columns),
@@ -166,7 +166,7 @@ def _counted(reader: BlockReader, table: Table, name: str) -> tuple[int, int | N
 
 def _sum(footer: TableFooter, name: str, what: str) -> int:
     total = 0
-    for number in range(footer.row_groups):
+    for number in range(footer.metadata.num_row_groups):
         group = footer.metadata.row_group(number)
         total += sum(getattr(group.column(leaf), what) for leaf in footer.leaves[name])
     return total

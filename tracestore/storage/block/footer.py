@@ -1,10 +1,15 @@
-"""What the footer of a table's Parquet file says: schema, row groups, bounds of columns."""
+"""What the footer of a table's Parquet file says: schema, row groups, bounds of columns.
+
+A trace that is larger than a row group has several of its own. What reads a block sees them as one,
+so that a row group is whole traces for everyone; ``parts`` says which of the file it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from typing import Any
 
 import google_crc32c
 import pyarrow as pa
@@ -20,25 +25,49 @@ TAIL_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """Bounds of a column in a row group; None where unknown.
+    """Bounds of a column in a row group; None where unknown, also where there is no value.
 
     Times are int64 ns as stored. Bounds of floats do not count NaN.
     """
 
-    minimum: object | None
-    maximum: object | None
+    minimum: Any | None
+    maximum: Any | None
     null_count: int | None
+    has_values: bool = True
+    """Whether any row may have a value."""
+
+
+_NOTHING = Bounds(minimum=None, maximum=None, null_count=0, has_values=False)
+
+
+def _join(one: Bounds, other: Bounds) -> Bounds:
+    """Get the bounds of the rows of both."""
+    nulls = None
+    if one.null_count is not None and other.null_count is not None:
+        nulls = one.null_count + other.null_count
+    if not (one.has_values and other.has_values):
+        return replace(one if one.has_values else other, null_count=nulls)
+    lows, highs = (one.minimum, other.minimum), (one.maximum, other.maximum)
+    return Bounds(
+        minimum=None if None in lows else min(lows),
+        maximum=None if None in highs else max(highs),
+        null_count=nulls,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableFooter:
-    """The footer of one table."""
+    """The footer of one table. Its row groups hold whole traces, whatever the file has."""
 
     key: str
     metadata: pq.FileMetaData
     schema: pa.Schema
     first_row: tuple[int, ...]
     """(G + 1,) where each row group begins, and the number of rows."""
+    part_rows: tuple[int, ...]
+    """(P + 1,) where each row group of the file begins, and the number of rows."""
+    parts: tuple[range, ...]
+    """(G,) the row groups of the file that each row group is made of."""
     leaves: dict[str, range] = field(repr=False)
     """Parquet columns of each top-level column. Names with dots make a search by path ambiguous."""
 
@@ -63,27 +92,43 @@ class TableFooter:
 
     def stored_bytes(self, row_group: int, column: str) -> int:
         """Size in the file of a column of a row group."""
-        group = self.metadata.row_group(row_group)
-        return sum(group.column(leaf).total_compressed_size for leaf in self.leaves[column])
+        return sum(
+            self.metadata.row_group(part).column(leaf).total_compressed_size
+            for part in self.parts[row_group]
+            for leaf in self.leaves[column]
+        )
 
-    def ranges(self, row_group: int, leaves: Iterable[int]) -> list[tuple[int, int]]:
-        """Where Parquet columns of a row group are in the file: offset and length of each."""
-        group = self.metadata.row_group(row_group)
+    def ranges(self, parts: Iterable[int], leaves: Sequence[int]) -> list[tuple[int, int]]:
+        """Where Parquet columns of row groups of the file are: offset and length of each."""
         found = []
-        for leaf in leaves:
-            chunk = group.column(leaf)
-            start = chunk.data_page_offset
-            if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
-                start = min(start, chunk.dictionary_page_offset)
-            found.append((start, chunk.total_compressed_size))
+        for part in parts:
+            group = self.metadata.row_group(part)
+            for leaf in leaves:
+                chunk = group.column(leaf)
+                start = chunk.data_page_offset
+                if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
+                    start = min(start, chunk.dictionary_page_offset)
+                found.append((start, chunk.total_compressed_size))
         return found
 
     def bounds(self, row_group: int, column: str) -> Bounds | None:
         """Get the bounds of a flat column, if the file has them."""
+        found = None
+        for part in self.parts[row_group]:
+            bounds = self._bounds_of(part, column)
+            if bounds is None:
+                return None
+            found = bounds if found is None else _join(found, bounds)
+        return found
+
+    def _bounds_of(self, part: int, column: str) -> Bounds | None:
         leaves = self.leaves[column]
         if pa.types.is_list(self.schema.field(column).type):
             return None
-        statistics = self.metadata.row_group(row_group).column(leaves.start).statistics
+        chunk = self.metadata.row_group(part)
+        if chunk.num_rows == 0:
+            return _NOTHING
+        statistics = chunk.column(leaves.start).statistics
         if statistics is None:
             return None
         minimum = maximum = None
@@ -93,13 +138,23 @@ class TableFooter:
             else:
                 minimum, maximum = statistics.min, statistics.max
         nulls = statistics.null_count if statistics.has_null_count else None
-        return Bounds(minimum=minimum, maximum=maximum, null_count=nulls)
+        return Bounds(
+            minimum=minimum, maximum=maximum, null_count=nulls, has_values=nulls != chunk.num_rows
+        )
 
     def null_columns(self, row_group: int) -> frozenset[str]:
         """Name the columns that are known to have no value in a row group."""
-        rows = self.first_row[row_group + 1] - self.first_row[row_group]
-        bounds = ((name, self.bounds(row_group, name)) for name in self.leaves)
-        return frozenset(name for name, one in bounds if one and one.null_count == rows)
+        return frozenset.intersection(*(self.null_columns_of(p) for p in self.parts[row_group]))
+
+    def null_columns_of(self, part: int) -> frozenset[str]:
+        """Name the columns that are known to have no value in a row group of the file."""
+        bounds = ((name, self._bounds_of(part, name)) for name in self.leaves)
+        return frozenset(name for name, one in bounds if one and not one.has_values)
+
+    def grouped_as(self, parts: tuple[range, ...]) -> TableFooter:
+        """See row groups of the file as one."""
+        first_row = (*(self.part_rows[each.start] for each in parts), self.rows)
+        return replace(self, parts=parts, first_row=first_row)
 
     @property
     def nbytes(self) -> int:
@@ -150,9 +205,8 @@ def read_footer(
         position = schema.get_field_index(wanted.name)
         if position < 0 or schema.field(position).type != wanted.type:
             raise CorruptionError(f"column {wanted.name} is missing or no {wanted.type}", key=key)
-    ends = accumulate(
-        (metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)), initial=0
-    )
+    groups = range(metadata.num_row_groups)
+    part_rows = tuple(accumulate((metadata.row_group(i).num_rows for i in groups), initial=0))
     leaves, first_leaf = {}, 0
     for column in schema:
         leaves[column.name] = range(first_leaf, first_leaf + len(leaf_paths(column)))
@@ -163,6 +217,8 @@ def read_footer(
         key=key,
         metadata=metadata,
         schema=schema.remove_metadata(),
-        first_row=tuple(ends),
+        first_row=part_rows,
+        part_rows=part_rows,
+        parts=tuple(range(i, i + 1) for i in groups),
         leaves=leaves,
     )

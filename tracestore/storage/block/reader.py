@@ -23,7 +23,8 @@ from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.block.dictionaries import one_array
 from tracestore.storage.block.footer import TAIL_BYTES, TableFooter, read_footer
 from tracestore.storage.block.object_file import open_object, read_end
-from tracestore.storage.block.writer import ALIGNED, FILTERS_NAME, table_name
+from tracestore.storage.block.row_groups import ALIGNED
+from tracestore.storage.block.writer import FILTERS_NAME, table_name
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.layout import block_key
 
@@ -61,7 +62,7 @@ class BlockReader:
         with self._open(table, tail=tail) as file:
             checksum = self.meta.checksums.get(name)
             footer = read_footer(file, self._key(name), FIXED_SCHEMA[table], checksum)
-        self._check_rows(table, footer)
+        footer = self._checked(table, footer)
         self._cache.put((self._cached_as, table, "footer"), footer, footer.nbytes)
         return footer
 
@@ -157,7 +158,8 @@ class BlockReader:
     def _read(self, table: Table, names: list[str], row_group: int) -> dict[str, _Column]:
         footer = self.footer(table)
         leaves = [leaf for name in names for leaf in footer.leaves[name]]
-        ranges = footer.ranges(row_group, leaves)
+        parts = footer.parts[row_group]
+        ranges = footer.ranges(parts, leaves)
         tail: bytes | None = self._cache.get((self._cached_as, table, "tail"))
         with self._open(table, ranges, tail) as file:
             try:
@@ -167,8 +169,8 @@ class BlockReader:
                     page_checksum_verification=True,
                     pre_buffer=False,
                 )
-                rows = parquet.reader.read_row_group(
-                    row_group, column_indices=sorted(leaves), use_threads=False
+                rows = parquet.reader.read_row_groups(
+                    list(parts), column_indices=sorted(leaves), use_threads=False
                 )
                 arrays = {name: one_array(rows.column(name)) for name in names}
             except (pa.ArrowException, OSError) as error:
@@ -189,21 +191,27 @@ class BlockReader:
             self._cache.put((self._cached_as, table, row_group, name), columns[name], size)
         return columns
 
-    def batches(self, table: Table, row_group: int, rows: int) -> Iterator[pa.Table]:
-        """Read a row group in order, ``rows`` rows at a time, past the cache.
+    def batches(
+        self, table: Table, part: int, rows: int, names: Sequence[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """Read a row group of the file in order, ``rows`` rows at a time, past the cache.
 
-        Columns without a value in the row group are left out, unless they are fixed. In memory is
-        a batch and what is stored of the row group.
+        In memory is a batch, the texts of the row group, and what is stored of it.
+
+        Args:
+            part: as in ``TableFooter.parts``.
+            names: None: all columns but those without a value in the row group, unless fixed.
 
         Raises: as ``footer``.
         """
         footer = self.footer(table)
-        left_out = self.null_columns(table, row_group).difference(FIXED_SCHEMA[table].names)
-        names = tuple(name for name in footer.schema.names if name not in left_out)
+        if names is None:
+            left_out = footer.null_columns_of(part).difference(FIXED_SCHEMA[table].names)
+            names = [name for name in footer.schema.names if name not in left_out]
         leaves = sorted(leaf for name in names for leaf in footer.leaves[name])
-        schema = footer.schema_of(names)
-        expected = footer.first_row[row_group + 1] - footer.first_row[row_group]
-        with self._open(table, footer.ranges(row_group, leaves)) as file:
+        schema = footer.schema_of(tuple(names))
+        expected = footer.part_rows[part + 1] - footer.part_rows[part]
+        with self._open(table, footer.ranges([part], leaves)) as file:
             try:
                 parquet = pq.ParquetFile(
                     file,
@@ -212,34 +220,40 @@ class BlockReader:
                     pre_buffer=False,
                 )
                 for batch in parquet.reader.iter_batches(
-                    rows, row_groups=[row_group], column_indices=leaves, use_threads=False
+                    rows, row_groups=[part], column_indices=leaves, use_threads=False
                 ):
                     arrays = [batch.column(name) for name in names]
                     for array, field in zip(arrays, schema, strict=True):
                         if not _is_sound(array, field):
                             raise CorruptionError(
-                                f"column {field.name} of row group {row_group} is not of its type",
+                                f"column {field.name} of row group {part} is not of its type",
                                 key=footer.key,
                             )
                     expected -= len(batch)
                     yield pa.Table.from_arrays(arrays, schema=schema)
             except (pa.ArrowException, OSError) as error:
                 raise CorruptionError(
-                    f"row group {row_group} cannot be read ({error})", key=footer.key
+                    f"row group {part} cannot be read ({error})", key=footer.key
                 ) from error
         if expected:
-            raise CorruptionError(f"row group {row_group} lacks {expected} rows", key=footer.key)
+            raise CorruptionError(f"row group {part} lacks {expected} rows", key=footer.key)
 
-    def _check_rows(self, table: Table, footer: TableFooter) -> None:
+    def _checked(self, table: Table, footer: TableFooter) -> TableFooter:
+        """Check the rows, and see the row groups of a large trace as one."""
         expected = getattr(self.meta, table.value)
         if footer.rows != expected:
             raise CorruptionError(f"{footer.rows} rows instead of {expected}", key=footer.key)
-        if table in ALIGNED and table != Table.SPANS:
-            groups = self.footer(Table.SPANS).row_groups
-            if footer.row_groups != groups:
-                raise CorruptionError(
-                    f"{footer.row_groups} row groups instead of {groups}", key=footer.key
-                )
+        if table not in ALIGNED:
+            return footer
+        if table is Table.TRACES:
+            return footer.grouped_as(_whole_traces(footer))
+        traces = self.footer(Table.TRACES)
+        groups = len(traces.part_rows) - 1
+        if footer.row_groups != groups:
+            raise CorruptionError(
+                f"{footer.row_groups} row groups instead of {groups}", key=footer.key
+            )
+        return footer.grouped_as(traces.parts)
 
     def _tail(self, table: Table) -> bytes | None:
         """Read the end of a table in a bucket; one that is a small table's whole is kept."""
@@ -259,6 +273,18 @@ class BlockReader:
 
     def _key(self, name: str) -> str:
         return block_key(self.meta.tenant, self.meta.id, name)
+
+
+def _whole_traces(traces: TableFooter) -> tuple[range, ...]:
+    """Find the row groups of the file that belong together: a trace is listed where it ends."""
+    found, start = [], 0
+    for part in range(traces.row_groups):
+        if traces.first_row[part + 1] > traces.first_row[part]:
+            found.append(range(start, part + 1))
+            start = part + 1
+    if start < traces.row_groups:
+        raise CorruptionError("the last row groups end no trace", key=traces.key)
+    return tuple(found)
 
 
 def _is_sound(array: pa.Array, field: pa.Field) -> bool:

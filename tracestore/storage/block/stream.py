@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,9 +26,9 @@ from tracestore.model.block_meta import BlockMeta
 from tracestore.model.tables import SpanTables, Table
 from tracestore.settings.tree import BlockSettings
 from tracestore.storage.block.encodings import plan_encodings
+from tracestore.storage.block.row_groups import ALIGNED, Bounds, plan_row_groups
 from tracestore.storage.block.table_reader import SpanTablesReader
 from tracestore.storage.block.writer import (
-    ALIGNED,
     FILTERS_NAME,
     BlockIdentity,
     Written,
@@ -38,6 +39,8 @@ from tracestore.storage.block.writer import (
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.layout import block_key, meta_key
 
+CHUNK_BYTES = 400
+"""Memory of what the footer will say of a column of a row group."""
 _TIMES = ("start_time", "end_time")
 
 
@@ -47,23 +50,28 @@ class _TableFile:
     def __init__(self, path: Path, table: Table, settings: BlockSettings) -> None:
         self.path = path
         self.rows = 0
+        self.chunks = 0
+        """Columns of row groups written."""
         self._table = table
         self._settings = settings
         self._sink: pa.NativeFile | None = None
         self._writer: pq.ParquetWriter | None = None
 
-    def append(self, tables: SpanTables, filters: FilterBuilder) -> None:
-        """Write a row group."""
+    def append(self, tables: SpanTables, bounds: Bounds, filters: FilterBuilder) -> None:
+        """Write row groups. Args: bounds: (G + 1,) rows where each begins, and the end."""
         rows = tables.table(self._table)
         if self._writer is None:
             filters.declare(self._table, rows.schema)
             arguments = plan_encodings(SpanTablesReader(tables), self._table, self._settings)
             self._sink = pa.OSFile(str(self.path), "wb")
             self._writer = pq.ParquetWriter(self._sink, rows.schema, **arguments)
-        arrays = prepare_rows(self._table, rows.schema.names, rows, filters)
-        group = pa.Table.from_arrays(arrays, schema=rows.schema)
-        self._writer.write_table(group, row_group_size=max(1, len(group)))
-        self.rows += len(group)
+        for start, stop in pairwise(bounds.tolist()):
+            part = rows.slice(start, stop - start)
+            arrays = prepare_rows(self._table, rows.schema.names, part, filters)
+            group = pa.Table.from_arrays(arrays, schema=rows.schema)
+            self._writer.write_table(group, row_group_size=max(1, len(group)))
+            self.rows += len(group)
+            self.chunks += len(rows.schema)
 
     def close(self) -> None:
         """End the file."""
@@ -123,26 +131,30 @@ class BlockStream:
     @property
     def memory_bytes(self) -> int:
         """Bytes held of what was appended, about."""
-        return 8 * self._filters.hashes
+        footers = sum(file.chunks for file in self._files.values()) * CHUNK_BYTES
+        return 8 * self._filters.hashes + footers
 
     def append(self, tables: SpanTables) -> None:
-        """Write whole traces as a row group of each table.
+        """Write whole traces, or a part of one, as row groups of each table.
 
         Args:
             tables: not empty; trace IDs beyond those before; one schema for all row groups; rows
-                from 0, but resources and scopes numbered as ``finish`` gets them.
+                from 0, but resources and scopes numbered as ``finish`` gets them. A trace in parts
+                is listed in the last, with places counted from where that begins.
 
         Raises: UnavailableError if the spool directory fails.
         """
         assert tables.spans.num_rows
-        start, end = (
-            tables.traces.column(name).cast(pa.int64()).to_numpy().view(np.uint64)
-            for name in _TIMES
-        )
-        self._times.append((int(start.min()), int(end.max())))
+        if len(tables.traces):
+            start, end = (
+                tables.traces.column(name).cast(pa.int64()).to_numpy().view(np.uint64)
+                for name in _TIMES
+            )
+            self._times.append((int(start.min()), int(end.max())))
+        bounds = plan_row_groups(SpanTablesReader(tables), self._settings)
         moved = self._moved(tables)
         for table in ALIGNED:
-            self._append(table, moved)
+            self._append(table, moved, bounds[table])
 
     def finish(self, resources: pa.Table, scopes: pa.Table) -> BlockMeta:
         """Write the small tables, and put everything into the store, ``meta.json`` last.
@@ -154,8 +166,8 @@ class BlockStream:
         small = SpanTables(
             spans=empty, events=empty, links=empty, traces=empty, resources=resources, scopes=scopes
         )
-        self._append(Table.RESOURCES, small)
-        self._append(Table.SCOPES, small)
+        for table in (Table.RESOURCES, Table.SCOPES):
+            self._append(table, small, np.array([0, len(small.table(table))]))
         written = {table_name(table): self._put(table) for table in Table}
         content = self._filters.build().encode()
         self._store.put(self._key(FILTERS_NAME), content)
@@ -164,9 +176,9 @@ class BlockStream:
         self._store.put(meta_key(self._block.tenant, self._block.id), meta.to_json())
         return meta
 
-    def _append(self, table: Table, tables: SpanTables) -> None:
+    def _append(self, table: Table, tables: SpanTables, bounds: Bounds) -> None:
         try:
-            self._files[table].append(tables, self._filters)
+            self._files[table].append(tables, bounds, self._filters)
         except OSError as error:
             raise UnavailableError(f"cannot spool {self._key(table)}: {error}") from error
 

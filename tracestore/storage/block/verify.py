@@ -21,7 +21,7 @@ from tracestore.errors import CorruptionError, NotFoundError
 from tracestore.kernel import arrange
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.results import QueryStats
-from tracestore.model.tables import Table
+from tracestore.model.tables import FIXED_SCHEMA, Table
 from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.block.reader import BlockReader
 from tracestore.storage.block.trace_sums import ints, times, wrong_sums
@@ -31,6 +31,15 @@ from tracestore.storage.objects.layout import META_NAME, block_prefix, meta_key
 CACHE_BYTES = 16 << 20
 """Footers and filters; columns are read once, so they need not stay."""
 SMALL = (Table.RESOURCES, Table.SCOPES)
+COMPARED = {
+    Table.SPANS: set(FIXED_SCHEMA[Table.SPANS].names) - {"status_message", "attribute_order"},
+    Table.EVENTS: {"span"},
+    Table.LINKS: {"span"},
+    Table.TRACES: set(FIXED_SCHEMA[Table.TRACES].names),
+    Table.RESOURCES: {"resource.service.name"},
+    Table.SCOPES: set[str](),
+}
+"""Columns of which more is asked than that they can be read."""
 
 Ints = npt.NDArray[np.int64]
 Columns = dict[str, pa.Array]
@@ -172,6 +181,10 @@ class _BlockCheck:
         self._require(ascend, Table.TRACES, f"row group {group}: trace IDs do not ascend")
         if len(ids):
             self._last_id = bytes(ids[-1]).ljust(16, b"\0")
+        if len(footer.parts[group]) > 1:
+            self._require(
+                len(ids) == 1, Table.TRACES, f"row group {group}: {len(ids)} traces, not one large"
+            )
         expected = begin + np.cumsum(counts) - counts
         is_whole = bool(np.array_equal(first, expected)) and begin + int(counts.sum()) == end
         text = f"row group {group}: traces do not share out the spans {begin} to {end}"
@@ -226,6 +239,13 @@ class _BlockCheck:
             np.all((owner >= begin) & (owner < end))
         )
         self._require(is_right, table, f"row group {group}: of spans {begin} to {end} in no order")
+        own = self._reader.footer(table)
+        parts = own.parts[group]
+        ends = own.part_rows[parts.start : parts.stop + 1]
+        expected = np.searchsorted(owner, footer.part_rows[parts.start : parts.stop + 1])
+        is_aligned = not is_right or np.array_equal(expected, np.array(ends) - ends[0])
+        text = f"row group {group}: not cut at the spans at which the spans are cut"
+        self._require(is_aligned, table, text)
 
     def bounds(self) -> None:
         """See that the times in the meta are those of the traces."""
@@ -237,16 +257,18 @@ class _BlockCheck:
             self._note(key, f"times are not those of the traces, {min(starts)} to {max(ends)}")
 
     def _columns(self, table: Table, group: int) -> Columns:
-        """Read all columns of a row group, and check every value of them."""
-        names = self._reader.footer(table).schema.names
-        arrays = self._reader.arrays(table, names, group, QueryStats())
-        for name, array in zip(names, arrays, strict=True):
+        """Read all columns of a row group, check every value, and keep those that are compared."""
+        found = {}
+        for name in self._reader.footer(table).schema.names:
+            (array,) = self._reader.arrays(table, [name], group, QueryStats())
             try:
                 array.validate(full=True)
             except pa.ArrowException as error:
                 key = self._reader.footer(table).key
                 raise CorruptionError(f"column {name}: {error}", key=key) from error
-        return dict(zip(names, arrays, strict=True))
+            if name in COMPARED[table]:
+                found[name] = array
+        return found
 
 
 def _trace_ids(array: pa.Array) -> npt.NDArray[np.bytes_]:

@@ -1,8 +1,8 @@
 """Six tables -> the objects of a block, ``meta.json`` last.
 
 One row group is in memory at a time, beside the file that grows: in memory, or in ``spool_dir``.
-Row groups of ``spans`` end at trace boundaries, and row group i of ``events``, ``links`` and
-``traces`` belongs to the spans of row group i. Byte layout: docs/formats/block.md.
+Row group i of ``events``, ``links`` and ``traces`` belongs to the spans of row group i. Where they
+end: ``row_groups``. Byte layout: docs/formats/block.md.
 """
 
 from __future__ import annotations
@@ -29,15 +29,12 @@ from tracestore.settings.tree import BlockSettings
 from tracestore.storage.block.dictionaries import compact_texts, one_array
 from tracestore.storage.block.encodings import plan_encodings
 from tracestore.storage.block.footer import read_tail
+from tracestore.storage.block.row_groups import Bounds, plan_row_groups
 from tracestore.storage.block.table_reader import TableReader
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.layout import block_key, meta_key
 
 FILTERS_NAME = "filters"
-ALIGNED = (Table.SPANS, Table.EVENTS, Table.LINKS, Table.TRACES)
-"""Tables whose row groups belong together."""
-
-Bounds = npt.NDArray[np.int64]
 
 
 def table_name(table: Table) -> str:
@@ -96,7 +93,7 @@ class BlockWriter:
         """
         assert reader.rows(Table.SPANS) > 0, f"block {block.id} would be empty"
         created_ns = self._clock.now_ns()  # not later than any object of it: see index floors
-        bounds = plan_row_groups(reader, self._settings.row_group_spans)
+        bounds = plan_row_groups(reader, self._settings)
         filters = FilterBuilder(self._settings)
         written = {}
         for table in Table:
@@ -157,35 +154,6 @@ class BlockWriter:
         )
 
 
-def plan_row_groups(reader: TableReader, target_spans: int) -> dict[Table, Bounds]:
-    """Cut the tables into row groups of whole traces.
-
-    Args:
-        target_spans: a row group has at most this many spans, unless it is a single trace.
-
-    Returns: per table (G + 1,) rows where each row group begins, and the end; the aligned tables
-        share G, resources and scopes have one row group.
-    """
-    first_span = _int64(reader.columns(Table.TRACES, ["first_span"]).column(0))
-    spans = reader.rows(Table.SPANS)
-    ends = np.append(first_span, spans)
-    assert ends[0] == 0
-    traces = [0]
-    while traces[-1] < len(first_span):
-        begin = traces[-1]
-        last = int(np.searchsorted(ends, ends[begin] + target_spans, side="right")) - 1
-        traces.append(max(last, begin + 1))
-    cuts = ends[traces]
-    bounds = {Table.SPANS: cuts, Table.TRACES: np.array(traces, np.int64)}
-    for table in (Table.EVENTS, Table.LINKS):
-        owner = _int64(reader.columns(table, ["span"]).column(0))
-        bounds[table] = np.searchsorted(owner, cuts).astype(np.int64)
-        assert bounds[table][-1] == reader.rows(table), f"{table} beyond the last span"
-    for table in (Table.RESOURCES, Table.SCOPES):
-        bounds[table] = np.array([0, reader.rows(table)], np.int64)
-    return bounds
-
-
 def describe_parquet(file: pa.NativeFile, key: str) -> Written:
     """Tell size and checksum of a table that is written."""
     return Written(file.size(), google_crc32c.value(read_tail(file, key)))
@@ -228,11 +196,7 @@ def prepare_rows(
     return arrays
 
 
-def _int64(column: pa.ChunkedArray) -> Bounds:
-    numbers: Bounds = column.cast(pa.int64()).to_numpy()
-    return numbers
-
-
 def _unsigned(times: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     """View timestamps as OTLP's unsigned nanoseconds."""
-    return _int64(times).view(np.uint64)
+    numbers: npt.NDArray[np.int64] = times.cast(pa.int64()).to_numpy()
+    return numbers.view(np.uint64)

@@ -1,20 +1,25 @@
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.naive_tables import naive_tables
-from support.otlp import event, request, span
+from support.otlp import event, link, request, span
 from support.written_blocks import TENANT, diverse_requests, plain_columns, write_block
 
 from tracestore.errors import UnavailableError
+from tracestore.kernel import build_tables
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import BlockId
 from tracestore.model.tables import SpanTables, Table
 from tracestore.settings.tree import BlockSettings
+from tracestore.storage.block.cache import BlockCache
+from tracestore.storage.block.reader import BlockReader
+from tracestore.storage.block.row_groups import OWNED, plan_row_groups
 from tracestore.storage.block.table_reader import SpanTablesReader
-from tracestore.storage.block.writer import plan_row_groups
+from tracestore.storage.block.verify import verify_block
 from tracestore.storage.objects.layout import block_key, meta_key
 from tracestore.storage.objects.memory import MemoryObjectStore
 
@@ -107,20 +112,69 @@ def test_times_past_the_signed_range_are_later_than_all_others() -> None:
         ((1, 1, 1), 65536, [3]),
         ((2, 2, 2), 4, [4, 2]),
         ((2, 3, 2), 4, [2, 3, 2]),
-        ((1, 11, 1, 1), 4, [1, 11, 2]),
-        ((11,), 4, [11]),
+        ((1, 11, 1, 1), 4, [1, 4, 4, 3, 2]),
+        ((11,), 4, [4, 4, 3]),
         ((4, 4), 4, [4, 4]),
-        ((3, 1, 1), 1, [3, 1, 1]),
+        ((3, 1, 1), 1, [1, 1, 1, 1, 1]),
+        ((8, 1), 4, [4, 4, 1]),
     ],
 )
-def test_row_groups_are_whole_traces(
+def test_row_groups_are_whole_traces_or_parts_of_one(
     sizes: tuple[int, ...], target: int, groups: list[int]
 ) -> None:
-    bounds = plan_row_groups(SpanTablesReader(sized_traces(*sizes)), target)
+    settings = BlockSettings(row_group_spans=target)
+    bounds = plan_row_groups(SpanTablesReader(sized_traces(*sizes)), settings)
 
     cuts = bounds[Table.SPANS].tolist()
     assert [stop - start for start, stop in pairwise(cuts)] == groups
     assert bounds[Table.EVENTS].tolist() == cuts
+    ends = list(accumulate(sizes))
+    listed = [sum(end <= cut for end in ends) for cut in cuts]
+    assert bounds[Table.TRACES].tolist() == listed, "a trace is listed where it ends"
+
+
+def text_of(number: int, size: int) -> str:
+    return f"{number:06}".ljust(size, "x")
+
+
+@pytest.mark.parametrize(
+    ("what", "spans"),
+    [
+        ("nothing more", [{}] * 400),
+        ("long texts", [{"attributes": {"long": text_of(n, 3000)}} for n in range(100)]),
+        ("one text again and again", [{"attributes": {"long": text_of(0, 30_000)}}] * 100),
+        ("long bytes", [{"attributes": {"long": bytes(3000)}} for n in range(100)]),
+        ("long lists", [{"attributes": {"long": ["x" * 50] * 60}} for n in range(100)]),
+        ("many events", [{"events": [event("e")] * 50}] * 100),
+        (
+            "long events",
+            [{"events": [event("e", attributes={"a": text_of(n, 3000)})]} for n in range(100)],
+        ),
+        ("many links", [{"links": [link(1, 1)] * 50}] * 100),
+        ("many columns", [{"attributes": {f"k{k}": k for k in range(200)}}] * 100),
+    ],
+)
+@pytest.mark.parametrize("is_one_trace", [False, True])
+def test_row_groups_are_bounded_in_memory(
+    what: str, spans: list[dict[str, Any]], is_one_trace: bool
+) -> None:
+    made = [
+        span(trace=1 if is_one_trace else n, id=n, **arguments)
+        for n, arguments in enumerate(spans, start=1)
+    ]
+    bytes_max = 100_000
+    store = MemoryObjectStore()
+    tables = build_tables([request(spans=made)])
+    meta = write_block(store, tables, settings=BlockSettings(row_group_bytes_max=bytes_max))
+
+    reader = BlockReader(store, meta, BlockCache(0))
+    sizes = []
+    for part in range(len(reader.footer(Table.SPANS).part_rows) - 1):
+        read = [b for t in (Table.SPANS, *OWNED) for b in reader.batches(t, part, 1 << 20)]
+        sizes.append(sum(table.nbytes for table in read))
+    assert max(sizes) < 2.2 * bytes_max
+    assert len(sizes) == 1 or sum(sizes) / len(sizes) > 0.2 * bytes_max, "no more than needed"
+    assert verify_block(store, meta).problems == ()
 
 
 def test_row_groups_of_all_aligned_tables_belong_to_the_same_traces() -> None:
@@ -136,8 +190,10 @@ def test_row_groups_of_all_aligned_tables_belong_to_the_same_traces() -> None:
     }
     groups = files[Table.SPANS].num_row_groups
     assert groups > 3
-    for group in range(groups):
-        rows = {table: files[table].read_row_group(group) for table in list(Table)[:4]}
+    parts = [*BlockReader(store, meta, BlockCache(0)).footer(Table.SPANS).parts]
+    assert len(parts) < groups == parts[-1].stop, "a trace has several"
+    for part in parts:
+        rows = {table: files[table].read_row_groups(list(part)) for table in list(Table)[:4]}
         spans, traces = rows[Table.SPANS], rows[Table.TRACES]
         first = traces.column("first_span")[0].as_py()
         assert sum(traces.column("span_count").to_pylist()) == len(spans)
