@@ -27,6 +27,7 @@ from tracestore.clock import SystemClock
 from tracestore.kernel import SpanBuilder
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import SINGLE_TENANT, new_block_id
+from tracestore.services.compactor.merging import merge_bounds
 from tracestore.settings.compactor_tree import CompactionSettings
 from tracestore.settings.tree import BlockSettings
 from tracestore.storage.block.writer import BlockIdentity, BlockWriter
@@ -57,7 +58,7 @@ def merge(directory: str, metas: list[BlockMeta]) -> str:
         settings=BlockSettings(),
         clock=SystemClock(),
         rng=random.Random(2),
-        spans_max=CompactionSettings().spans_max,
+        bounds=merge_bounds(CompactionSettings()),
     )
     seconds = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -45,6 +45,7 @@ def merge(directory: str) -> dict[str, float]:
     """Merge all blocks of a directory."""
     from tracestore.clock import SystemClock
     from tracestore.model.block_meta import BlockMeta
+    from tracestore.services.compactor.merging import merge_bounds
     from tracestore.settings.compactor_tree import CompactionSettings
     from tracestore.settings.tree import BlockSettings
     from tracestore.storage.compaction.merge import merge_blocks
@@ -62,7 +63,7 @@ def merge(directory: str) -> dict[str, float]:
         settings=BlockSettings(),
         clock=SystemClock(),
         rng=random.Random(1),
-        spans_max=CompactionSettings().spans_max,
+        bounds=merge_bounds(CompactionSettings()),
     )
     seconds = time.process_time() - started
     return {

@@ -26,7 +26,7 @@ from tracestore.storage.block.reader import BlockReader
 from tracestore.storage.block.verify import verify_block
 from tracestore.storage.block.weights import has_weights
 from tracestore.storage.block.writer import BlockIdentity, BlockWriter
-from tracestore.storage.compaction.merge import merge_blocks
+from tracestore.storage.compaction.merge import MergeBounds, merge_blocks
 from tracestore.storage.objects.memory import MemoryObjectStore
 
 thorough = settings(
@@ -165,7 +165,9 @@ def test_weights_go_through_compactions(seed: int, row_group: int) -> None:
             settings=how,
             clock=SystemClock(),
             rng=rng,
-            spans_max=12,
+            bounds=MergeBounds(
+                spans_max=12, input_bytes_max=rng.choice([1, 1 << 20]), output_bytes_max=1 << 26
+            ),
         )
         metas = list(result.metas)
         found: dict[bytes, float] = {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.merging import IN_ROUNDS, merge, read_block
 from support.naive_tables import naive_tables
 from support.same_tables import assert_same_tables
 from support.strategies import request_bytes
@@ -14,15 +15,11 @@ from tracestore.clock import SystemClock
 from tracestore.kernel import build_tables, encode
 from tracestore.model.block_meta import BlockMeta
 from tracestore.model.ids import SINGLE_TENANT, new_block_id
-from tracestore.model.results import QueryStats
-from tracestore.model.tables import SpanTables, Table
+from tracestore.model.tables import SpanTables
 from tracestore.settings.tree import BlockSettings
-from tracestore.storage.block.cache import BlockCache
-from tracestore.storage.block.reader import BlockReader
 from tracestore.storage.block.table_reader import SpanTablesReader
+from tracestore.storage.block.verify import verify_block
 from tracestore.storage.block.writer import BlockIdentity, BlockWriter
-from tracestore.storage.compaction import merge as merging
-from tracestore.storage.compaction.merge import MergeResult, merge_blocks
 from tracestore.storage.objects.memory import MemoryObjectStore
 
 thorough = settings(
@@ -32,12 +29,12 @@ thorough = settings(
     suppress_health_check=[
         HealthCheck.too_slow,
         HealthCheck.data_too_large,
-        HealthCheck.function_scoped_fixture,
     ],
 )
 block_settings = st.builds(
     BlockSettings,
     row_group_spans=st.sampled_from([1, 2, 5, 65536]),
+    row_group_bytes_max=st.sampled_from([300, 2000, 16 << 20]),
     attribute_columns_max=st.sampled_from([0, 1, 3, 512]),
 )
 
@@ -56,31 +53,12 @@ def write_blocks(
     return metas
 
 
-def merge(
-    store: MemoryObjectStore, metas: Sequence[BlockMeta], how: BlockSettings, spans_max: int
-) -> MergeResult:
-    return merge_blocks(
-        store, metas, settings=how, clock=SystemClock(), rng=random.Random(2), spans_max=spans_max
-    )
-
-
-def read(store: MemoryObjectStore, meta: BlockMeta) -> SpanTables:
-    """Read a block whole."""
-    reader, stats = BlockReader(store, meta, BlockCache(1 << 24)), QueryStats()
-    return SpanTables(
-        **{
-            table.value: reader.columns(table, reader.footer(table).schema.names, None, stats)
-            for table in Table
-        }
-    )
-
-
 def normal(tables: Sequence[SpanTables]) -> SpanTables:
     """Build tables again, so that how columns were chosen and rows numbered does not matter."""
     return build_tables([encode(one) for one in tables])
 
 
-@pytest.mark.parametrize("in_rounds", [False, True])
+@pytest.mark.parametrize("input_bytes_max", [1 << 20, IN_ROUNDS])
 @thorough
 @pytest.mark.timeout(400)
 @given(
@@ -90,8 +68,7 @@ def normal(tables: Sequence[SpanTables]) -> SpanTables:
     st.sampled_from([1, 4, 10_000]),
 )
 def test_merged_blocks_are_what_one_flush_would_have_written(
-    monkeypatch: pytest.MonkeyPatch,
-    in_rounds: bool,
+    input_bytes_max: int,
     requests: list[bytes],
     before: BlockSettings,
     after: BlockSettings,
@@ -101,9 +78,8 @@ def test_merged_blocks_are_what_one_flush_would_have_written(
     metas = write_blocks(store, requests, before)
     if not metas:
         return
-    monkeypatch.setattr(merging, "INPUT_BYTES_MAX", 1 if in_rounds else 1 << 20)
-    result = merge(store, metas, after, spans_max)
-    found = [read(store, meta) for meta in result.metas]
+    result = merge(store, metas, after, spans_max=spans_max, input_bytes_max=input_bytes_max)
+    found = [read_block(store, meta) for meta in result.metas]
     whole = naive_tables(requests)
     assert_same_tables(normal(found), normal([whole]))
     if len(found) == 1:
@@ -116,3 +92,5 @@ def test_merged_blocks_are_what_one_flush_would_have_written(
     assert sum(meta.spans for meta in result.metas) == result.spans_out == len(whole.spans)
     assert result.spans_duplicate == result.spans_in - result.spans_out
     assert result.traces_out == len(whole.traces)
+    for meta in result.metas:
+        assert verify_block(store, meta).problems == ()

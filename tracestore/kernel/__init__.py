@@ -14,7 +14,7 @@ from tracestore.kernel.builder import SpanBuilder, build_tables
 from tracestore.kernel.calls import pair_calls
 from tracestore.kernel.check import RequestCheck, check
 from tracestore.kernel.edges import EDGE_DTYPE, EdgeStore
-from tracestore.kernel.encode import encode
+from tracestore.kernel.encode import encode, encode_parts
 from tracestore.kernel.frozen import FrozenSpans
 from tracestore.kernel.hashing import hash64
 from tracestore.kernel.limits import SCOPES, TRUNCATED, LimitedRequest, limit_request
@@ -76,6 +76,7 @@ __all__ = [
     "count_groups",
     "count_marked",
     "encode",
+    "encode_parts",
     "extremes_of_groups",
     "extremes_of_runs",
     "hash64",

@@ -1,6 +1,6 @@
 """What the compiled kernel offers. All functions release the GIL while they touch bytes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -151,12 +151,15 @@ class SpanBuilder:
         *,
         attribute_columns_max: int = 512,
         wanted: Mapping[Table, tuple[Sequence[tuple[str, AttributeType]], bool]] | None = None,
+        arrangement: Arrangement | None = None,
     ) -> FrozenSpans:
         """Copy what is there now into an immutable view; the builder may go on growing.
 
         Args:
             wanted: of some tables, the pairs that have columns, in order, there or not, and
                 whether there is a column for the rest. The other tables choose theirs.
+            arrangement: of all spans, if whoever asks knows better: they are part of a trace. In
+                ``traces`` stands then what they say of it.
 
         Raises: CorruptionError if there is a rest, and no column for it.
         """
@@ -183,6 +186,18 @@ def encode(tables: SpanTables) -> bytes:
 
     Spans that follow one another under one resource (scope) share its message.
     Inverse of ``build_tables`` up to grouping, order and repeated spans.
+    """
+
+def encode_parts(
+    tables: SpanTables, ends: Iterable[int], bytes_max: int
+) -> Iterator[tuple[int, bytes]]:
+    """Write the spans of ``tables`` as one ExportTraceServiceRequest after the other.
+
+    Args:
+        ends: ascending; where a request has to end.
+        bytes_max: a request of so many bytes ends, too.
+
+    Returns: where each ends, and the request.
     """
 
 class Arrangement(NamedTuple):

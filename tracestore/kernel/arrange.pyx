@@ -17,6 +17,7 @@ cdef enum:
     KIND_SERVER = 2
     KIND_CLIENT = 3
     RUN_LENGTH = 16  # shorter runs are sorted by insertion
+    LONG = 1 << 17  # a trace of so many spans does not keep what it needs no more
 
 cdef struct Record:
     uint64_t key
@@ -112,8 +113,7 @@ cdef class Workspace:
     cdef int32_t[::1] positions  # place in the output
 
     def __init__(self, Py_ssize_t size, Py_ssize_t records):
-        self.records = np.empty(records, RECORD)
-        self.scratch = np.empty(records, RECORD)
+        self.make_records(records)
         self.ids = np.empty(size, np.uint64)
         self.kinds = np.empty(size, np.int32)
         self.rows = np.empty(size, np.int64)
@@ -125,6 +125,12 @@ cdef class Workspace:
         self.next_child = np.empty(size, np.int32)
         self.lefts = np.empty(size, np.int32)
         self.positions = np.empty(size, np.int32)
+
+    def make_records(self, Py_ssize_t records):
+        """Make room for so many records."""
+        self.records = self.scratch = None
+        self.records = np.empty(records, RECORD)
+        self.scratch = np.empty(records, RECORD)
 
 
 cdef class Output:
@@ -280,6 +286,9 @@ cdef Py_ssize_t arrange_trace(
     cdef int roots
     count = keep_distinct(work, count)
     rank_spans(work, start_ns, count)
+    if count >= LONG:
+        with gil:
+            work.make_records(0)
     roots = resolve_parents(work, parent_id, count)
     if roots:
         place = walk(work, out, parent_id, base, count)
@@ -335,7 +344,7 @@ def arrange(
     counts = np.bincount(np.asarray(trace), minlength=traces)
     assert len(counts) == traces, "a span names a trace that does not exist"
 
-    longest = int(counts.max(initial=0))
+    cdef Py_ssize_t longest = counts.max(initial=0)
     cdef Workspace work = Workspace(longest, max(longest, traces))
     cdef Output out = Output(spans, traces)
     trace_order = np.empty(traces, np.int32)
@@ -350,6 +359,9 @@ def arrange(
         for t in range(traces):
             first = 0 if ordered[t] == 0 else ends[ordered[t] - 1]
             last = ends[ordered[t]]
+            if work.records.shape[0] < last - first:
+                with gil:
+                    work.make_records(longest)
             for i in range(last - first):
                 row = grouped[first + i]
                 work.records[i].key = span_id[row]

@@ -109,18 +109,19 @@ cdef class SpanBuilder:
         """Latest span end, 0 without spans."""
         return self.head.end_ns
 
-    def freeze(self, *, attribute_columns_max=512, wanted=None):
+    def freeze(self, *, attribute_columns_max=512, wanted=None, arrangement=None):
         """Take an immutable view of what is there now; the builder may go on growing.
 
         Args:
             wanted: of tables, the pairs of key and AttributeType that have columns, in order, there
                 or not, and whether there is a column for the rest; other tables choose theirs.
+            arrangement: of all spans that are there; None: it is found.
 
         Cost: sorting; the columns are copied out when they are first asked for.
         """
         from tracestore.kernel.frozen import FrozenSpans
 
-        return FrozenSpans(self, attribute_columns_max, wanted)
+        return FrozenSpans(self, attribute_columns_max, wanted, arrangement)
 
 
 def build_tables(requests, *, attribute_columns_max=512):

@@ -17,6 +17,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
+
 from tracestore.kernel.attribute_writer cimport AttributeWriter
 from tracestore.kernel.attribute_writer import encoded_dictionary
 from tracestore.kernel.arrow_columns cimport Column, bind, int32_at, int64_at, is_valid, span_of
@@ -322,25 +325,36 @@ cdef class Encoder:
     def __dealloc__(self):
         free(self.out.data)
 
-    def run(self):
-        """Write everything. Returns: the message."""
-        with nogil:
-            self.write_spans()
-        if not self.out.size:
-            return b""
-        return PyBytes_FromStringAndSize(<char*> self.out.data, self.out.size)
+    @property
+    def count(self):
+        """Spans that there are."""
+        return self.spans.count
 
-    cdef int write_spans(self) except -1 nogil:
+    def run(self, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t bytes_max):
+        """Write some spans, those behind the ones written last: until there are so many bytes.
+
+        Returns: where it ended, and the message.
+        """
+        self.out.size = 0
+        with nogil:
+            stop = self.write_spans(start, stop, bytes_max)
+        if not self.out.size:
+            return stop, b""
+        return stop, PyBytes_FromStringAndSize(<char*> self.out.data, self.out.size)
+
+    cdef Py_ssize_t write_spans(
+        self, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t bytes_max
+    ) except -1 nogil:
         cdef Writer* out = &self.out
         cdef Py_ssize_t row, group = 0, scope_group = 0
         cdef int32_t resource = -1, scope = -1, its_resource, its_scope
-        for row in range(self.spans.count):
+        for row in range(start, stop):
             its_resource = self.pointed_to(S_RESOURCE, self.resources.rows.count, row)
             its_scope = self.pointed_to(S_SCOPE, self.scopes.rows.count, row)
-            if row and (its_resource != resource or its_scope != scope):
+            if row > start and (its_resource != resource or its_scope != scope):
                 self.scopes.rows.put_text(out, GROUP_SCHEMA_URL, C_SCHEMA_URL, scope)
                 end(out, scope_group, GROUP_GUESS)
-            if row and its_resource != resource:
+            if row > start and its_resource != resource:
                 self.resources.rows.put_text(out, GROUP_SCHEMA_URL, R_SCHEMA_URL, resource)
                 end(out, group, GROUP_GUESS)
             if its_resource != resource:
@@ -351,12 +365,15 @@ cdef class Encoder:
                 self.scopes.put(out, its_scope)
             resource, scope = its_resource, its_scope
             self.write_span(self.spans, row)
-        if self.spans.count:
+            if out.size >= bytes_max:
+                stop = row + 1
+                break
+        if stop > start:
             self.scopes.rows.put_text(out, GROUP_SCHEMA_URL, C_SCHEMA_URL, scope)
             end(out, scope_group, GROUP_GUESS)
             self.resources.rows.put_text(out, GROUP_SCHEMA_URL, R_SCHEMA_URL, resource)
             end(out, group, GROUP_GUESS)
-        return 0
+        return stop
 
     cdef int32_t pointed_to(self, int place, Py_ssize_t count, Py_ssize_t row) except -1 nogil:
         """Read a row number of another table. Raises: CorruptionError if there is no such row."""
@@ -408,4 +425,20 @@ def encode(source) -> bytes:
 
     Raises: CorruptionError if the tables contradict themselves.
     """
-    return Encoder(source).run()
+    encoder = Encoder(source)
+    return encoder.run(0, encoder.count, PY_SSIZE_T_MAX)[1]
+
+
+def encode_parts(source, ends, Py_ssize_t bytes_max):
+    """Write the spans of ``tables`` as one ExportTraceServiceRequest after the other.
+
+    Raises: as ``encode``.
+    """
+    encoder = Encoder(source)
+    cdef Py_ssize_t start = 0, stop
+    for end in ends:
+        stop = end
+        assert start <= stop <= encoder.count, "ends ascend, to the number of spans"
+        while start < stop:
+            start, request = encoder.run(start, stop, bytes_max)
+            yield start, request

@@ -211,12 +211,17 @@ cdef class FrozenSpans:
     cdef readonly Py_ssize_t trace_count
     cdef Py_ssize_t parts_read  # how often few rows were asked for
 
-    def __init__(self, SpanBuilder builder, attribute_columns_max, wanted=None):
+    def __init__(self, SpanBuilder builder, attribute_columns_max, wanted=None, arrangement=None):
         self.builder, self.views = builder, {}
         with builder.lock:
             sizes = [builder.head.rows[table].size for table in range(len(NUMBERS))]
-            inputs = self.sort_keys(sizes[SPANS])
-        arrangement = arrange(*inputs)
+            inputs = None if arrangement else self.sort_keys(sizes[SPANS])
+        if inputs:
+            arrangement = arrange(*inputs)
+        elif not builder.head.trace_ids.count == len(arrangement.trace_order) == 1:
+            raise ValueError("an arrangement is that of one trace")
+        elif not np.array_equal(np.sort(arrangement.order), np.arange(sizes[SPANS])):
+            raise ValueError(f"an arrangement is that of all {sizes[SPANS]} spans, each once")
         positions = invert(arrangement.order, sizes[SPANS])
         with builder.lock:
             self.add_view(Table.SPANS, arrangement.order, positions)

@@ -30,7 +30,16 @@ class CompactionSettings:
     """How often work is looked for."""
     spans_max: int = 2_000_000
     """Spans of one block that a merge writes; more make several blocks that do not overlap in
-    trace IDs. It grows in files of the directory for temporary files."""
+    trace IDs. It grows in files of ``spool_dir``."""
+    spool_dir: str = ""
+    """Directory on a disk, where blocks grow and large traces are put in order: room for three
+    times the largest outputs. Empty: the directory for temporary files (``TMPDIR``)."""
+    merge_input_bytes_max: int = 128 * MIB
+    """Memory for reading the blocks of a merge, by what their footers say. Blocks that take more
+    are merged in rounds: less memory, but spans are written again."""
+    merge_output_bytes_max: int = 96 * MIB
+    """Memory for what is remembered of a block that a merge writes: hashes for its filters,
+    resources, scopes, its footer. Past it another block begins."""
     lease_s: float = 60.0
     """How long a compactor that does not answer keeps others from its work."""
     orphan_age_s: float = 2 * DAY_S

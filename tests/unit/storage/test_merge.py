@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from support.merging import IN_ROUNDS, KeepWhere, merge
 from support.query import run_search
 from support.search_cases import place_spans, request_for
 from support.written_blocks import write_block
 
-from tracestore.clock import SystemClock
 from tracestore.errors import CorruptionError
 from tracestore.kernel import build_tables
 from tracestore.model.block_meta import BlockMeta
-from tracestore.model.tables import Table
+from tracestore.model.tables import SpanTables, Table
 from tracestore.query.block_source import BlockSource
 from tracestore.query.source import SpanSource
 from tracestore.query.tables_source import TablesSource
 from tracestore.settings.tree import BlockSettings
 from tracestore.storage.block.cache import BlockCache
-from tracestore.storage.compaction.merge import Keep, MergeResult, merge_blocks
+from tracestore.storage.block.verify import verify_block
+from tracestore.storage.compaction.assemble import Mask
 from tracestore.storage.objects.layout import block_key
 from tracestore.storage.objects.memory import MemoryObjectStore
 
@@ -45,20 +45,6 @@ def write(store: MemoryObjectStore, requests: Sequence[bytes]) -> list[BlockMeta
     return metas
 
 
-def merge(
-    store: MemoryObjectStore, metas: Sequence[BlockMeta], spans_max: int, keep: Keep | None = None
-) -> MergeResult:
-    return merge_blocks(
-        store,
-        metas,
-        settings=SETTINGS,
-        clock=SystemClock(),
-        rng=random.Random(1),
-        spans_max=spans_max,
-        keep=keep,
-    )
-
-
 def answers(sources: Sequence[SpanSource]) -> list[str]:
     return [repr(run_search(sources, query).traces) for query in QUERIES]
 
@@ -68,15 +54,22 @@ def sources_of(store: MemoryObjectStore, metas: Sequence[BlockMeta]) -> list[Spa
 
 
 @pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("spans_max", [7, 10_000])
-def test_answers_are_the_same_before_and_after(seed: int, spans_max: int) -> None:
+@pytest.mark.parametrize(
+    ("row_group_spans", "spans_max", "input_bytes_max"),
+    [(5, 7, 1 << 20), (5, 10_000, IN_ROUNDS), (2, 10_000, 1 << 20), (65536, 10_000, 1 << 20)],
+)
+def test_answers_are_the_same_before_and_after(
+    seed: int, row_group_spans: int, spans_max: int, input_bytes_max: int
+) -> None:
+    settings = BlockSettings(row_group_spans=row_group_spans, attribute_columns_max=4)
     store = MemoryObjectStore()
     placed = place_spans(seed, 4)
     metas = write(store, [request_for(placed, source) for source in range(4)])
     if not metas:
         return
     before = answers(sources_of(store, metas))
-    result = merge(store, metas, spans_max)
+    result = merge(store, metas, settings, spans_max=spans_max, input_bytes_max=input_bytes_max)
+    assert [verify_block(store, meta).problems for meta in result.metas] == [()] * len(result.metas)
     outputs = sources_of(store, result.metas)
     assert answers(outputs) == before
     assert result.spans_in == sum(meta.spans for meta in metas)
@@ -95,15 +88,22 @@ def test_what_is_not_kept_is_left_out() -> None:
     store = MemoryObjectStore()
     placed = place_spans(3, 2)
     metas = write(store, [request_for(placed, source) for source in range(2)])
-    everything = merge(store, metas, 10_000)
-    none = merge(store, metas, 10_000, lambda t: np.zeros(t.traces.num_rows, bool))
+    everything = merge(store, metas, SETTINGS, spans_max=10_000)
+    none = merge(store, metas, SETTINGS, keep=KeepWhere(lambda t: np.zeros(len(t.traces), bool)))
     assert none.metas == ()
     assert none.traces_dropped == everything.traces_out
-    half = merge(store, metas, 10_000, lambda t: np.arange(t.traces.num_rows) % 2 == 0)
-    assert half.traces_out == -(-everything.traces_out // 2)
-    shown = {trace.trace_id for trace in run_search(sources_of(store, half.metas), "{ }").traces}
     before = run_search(sources_of(store, everything.metas), "{ }").traces
     wanted = sorted(trace.trace_id for trace in before)[::2]
+
+    def is_wanted(tables: SpanTables) -> Mask:
+        return np.array([one in wanted for one in tables.traces["trace_id"].to_pylist()])
+
+    keep = KeepWhere(is_wanted)
+    half = merge(store, metas, SETTINGS, keep=keep)
+    assert 0 < len(keep.large) < everything.traces_out, "some are larger than a row group"
+    assert half.traces_out == -(-everything.traces_out // 2)
+    assert half.spans_duplicate == everything.spans_duplicate
+    shown = {trace.trace_id for trace in run_search(sources_of(store, half.metas), "{ }").traces}
     assert shown == set(wanted)
     assert half.metas[0].spans == sum(
         source.rows(Table.SPANS) for source in sources_of(store, half.metas)
@@ -120,7 +120,7 @@ def test_segments_of_the_log_are_carried_on() -> None:
     from dataclasses import replace
 
     named = replace(meta, wal_segments=("w/1-5", "w/7-9"))
-    result = merge(store, [named], 10_000)
+    result = merge(store, [named], SETTINGS, spans_max=10_000)
     assert result.metas[0].wal_segments == ("w/1-5", "w/7-9")
 
 
@@ -134,6 +134,6 @@ def test_damage_is_named_and_nothing_comes_of_it() -> None:
     store.put(key, bytes(content))
     before = {info.key for info in store.list("")}
     with pytest.raises(CorruptionError) as caught:
-        merge(store, metas, 10_000)
+        merge(store, metas, SETTINGS, spans_max=10_000)
     assert caught.value.key == key
     assert {info.key for info in store.list("")} == before

@@ -26,7 +26,7 @@ from tracestore.services.follower import IndexFollower
 from tracestore.settings.compactor_tree import CompactionSettings
 from tracestore.settings.tree import BlockSettings
 from tracestore.storage.block.cache import BlockCache
-from tracestore.storage.compaction.merge import MergeResult, merge_blocks
+from tracestore.storage.compaction.merge import MergeBounds, MergeResult, merge_blocks
 from tracestore.storage.index.blocklist import ref_of
 from tracestore.storage.leases import Lease, LeaseStore
 from tracestore.storage.objects.interface import ObjectStore
@@ -100,7 +100,7 @@ class BlockWork:
             settings=self.block_settings,
             clock=self.clock,
             rng=self.rng,
-            spans_max=self.settings.spans_max,
+            bounds=merge_bounds(self.settings),
             keep=keep,
             check=lambda: self._check(lease),
         )
@@ -164,6 +164,16 @@ class BlockWork:
                     delete_block(self.store, meta)
         except TracestoreError as error:
             log.warning("blocks of no use were not deleted", extra={"error": str(error)})
+
+
+def merge_bounds(settings: CompactionSettings) -> MergeBounds:
+    """Say what a merge may take."""
+    return MergeBounds(
+        spans_max=settings.spans_max,
+        input_bytes_max=settings.merge_input_bytes_max,
+        output_bytes_max=settings.merge_output_bytes_max,
+        spool_dir=settings.spool_dir or None,
+    )
 
 
 def delete_block(store: ObjectStore, meta: BlockMeta) -> None:

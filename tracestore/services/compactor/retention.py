@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,9 @@ import traceql
 from traceql.check import check
 from tracestore.clock import Clock
 from tracestore.errors import SettingsError
+from tracestore.model.block_meta import BlockMeta
 from tracestore.model.tables import SpanTables, Table
+from tracestore.query.block_source import BlockSource
 from tracestore.query.candidates import evaluate
 from tracestore.query.control import QueryControl
 from tracestore.query.plan import SearchPlan, plan_search
@@ -30,7 +33,11 @@ from tracestore.query.source import SpanSource
 from tracestore.query.tables_source import TablesSource
 from tracestore.query.wholes import scan_of, whole_traces
 from tracestore.settings.units import parse_unit_duration
+from tracestore.storage.block.cache import BlockCache
+from tracestore.storage.objects.interface import ObjectStore
 
+LARGE_CACHE_BYTES = 32 * 1024 * 1024
+"""Memory for what rules read of a large trace, beside the columns that they ask for."""
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
 
@@ -108,21 +115,36 @@ class Keeper:
         self._now_ns = now_ns
         self._newest_ns = np.uint64(max(0, newest_ns))
 
-    def __call__(self, tables: SpanTables) -> Mask:
+    def of_tables(self, tables: SpanTables) -> Mask:
         """(T,) the traces that stay."""
-        ends = tables.traces["end_time"].combine_chunks().view(pa.int64()).to_numpy()
-        ends = np.minimum(ends.view(np.uint64), self._newest_ns).astype(np.int64)
-        ages_s = (self._now_ns - ends) / 1e9
-        kept: Mask = ages_s <= self._keep_s(tables)
-        if len(self._pinned):
-            ids = tables.traces["trace_id"]
-            pinned = pa.compute.is_in(ids, value_set=self._pinned)
-            kept = kept | pinned.combine_chunks().to_numpy(zero_copy_only=False)
-        return kept
+        ids, ends = (tables.traces[name].combine_chunks() for name in ("trace_id", "end_time"))
+        source = TablesSource(tables, "retention")
+        return self._stay(ids, ends.view(pa.int64()).to_numpy().view(np.uint64), source)
 
-    def _keep_s(self, tables: SpanTables) -> npt.NDArray[np.float64]:
-        """(T,) how long each trace stays."""
-        return self._book.keep_s(self._book.rules_of(TablesSource(tables, "retention")))
+    def of_large(
+        self,
+        trace_id: bytes,
+        end_ns: int,
+        block: Callable[[], AbstractContextManager[tuple[ObjectStore, BlockMeta]]],
+    ) -> bool:
+        """Tell whether a trace stays that is too large for tables; rules read a block of it."""
+        ids, ends = pa.array([trace_id], pa.binary(16)), np.array([end_ns], np.uint64)
+        if not self._book.rules:
+            return bool(self._stay(ids, ends, None)[0])
+        with block() as (store, meta):
+            source = BlockSource(store, meta, BlockCache(LARGE_CACHE_BYTES))
+            return bool(self._stay(ids, ends, source)[0])
+
+    def _stay(self, ids: pa.Array, ends: npt.NDArray[np.uint64], source: SpanSource | None) -> Mask:
+        """(T,) the traces that stay. Args: source: holds them; None: there are no rules."""
+        ends_ns = np.minimum(ends, self._newest_ns).astype(np.int64)
+        ages_s = (self._now_ns - ends_ns) / 1e9
+        rules = np.full(len(ids), -1) if source is None else self._book.rules_of(source)
+        kept: Mask = ages_s <= self._book.keep_s(rules)
+        if len(self._pinned):
+            pinned = pa.compute.is_in(ids, value_set=self._pinned)
+            kept = kept | pinned.to_numpy(zero_copy_only=False)
+        return kept
 
 
 class RuleBook:

@@ -47,7 +47,8 @@ def _join(one: Bounds, other: Bounds) -> Bounds:
         nulls = one.null_count + other.null_count
     if not (one.has_values and other.has_values):
         return replace(one if one.has_values else other, null_count=nulls)
-    lows, highs = (one.minimum, other.minimum), (one.maximum, other.maximum)
+    lows: list[Any] = [one.minimum, other.minimum]
+    highs: list[Any] = [one.maximum, other.maximum]
     return Bounds(
         minimum=None if None in lows else min(lows),
         maximum=None if None in highs else max(highs),

@@ -157,11 +157,21 @@ class BlockReader:
 
     def _read(self, table: Table, names: list[str], row_group: int) -> dict[str, _Column]:
         footer = self.footer(table)
-        leaves = [leaf for name in names for leaf in footer.leaves[name]]
-        parts = footer.parts[row_group]
-        ranges = footer.ranges(parts, leaves)
         tail: bytes | None = self._cache.get((self._cached_as, table, "tail"))
-        with self._open(table, ranges, tail) as file:
+        columns = {}
+        for name, array in self._arrays(table, names, footer.parts[row_group], tail).items():
+            columns[name] = _Column(array, footer.stored_bytes(row_group, name))
+            size = array.get_total_buffer_size()
+            self._cache.put((self._cached_as, table, row_group, name), columns[name], size)
+        return columns
+
+    def _arrays(
+        self, table: Table, names: Sequence[str], parts: range, tail: bytes | None = None
+    ) -> dict[str, pa.Array]:
+        """Read columns of row groups of the file that follow one another, each as one array."""
+        footer = self.footer(table)
+        leaves = [leaf for name in names for leaf in footer.leaves[name]]
+        with self._open(table, footer.ranges(parts, leaves), tail) as file:
             try:
                 parquet = pq.ParquetFile(
                     file,
@@ -175,39 +185,49 @@ class BlockReader:
                 arrays = {name: one_array(rows.column(name)) for name in names}
             except (pa.ArrowException, OSError) as error:
                 raise CorruptionError(
-                    f"row group {row_group} cannot be read ({error})", key=footer.key
+                    f"row group {parts.start} cannot be read ({error})", key=footer.key
                 ) from error
-        expected = footer.first_row[row_group + 1] - footer.first_row[row_group]
-        columns = {}
+        expected = footer.part_rows[parts.stop] - footer.part_rows[parts.start]
         for name, array in arrays.items():
-            wanted = footer.schema.field(name)
-            if len(array) != expected or not _is_sound(array, wanted):
+            if len(array) != expected or not _is_sound(array, footer.schema.field(name)):
                 raise CorruptionError(
-                    f"column {name} of row group {row_group} is not {expected} rows of its type",
+                    f"column {name} of row group {parts.start} is not {expected} rows of its type",
                     key=footer.key,
                 )
-            columns[name] = _Column(array, footer.stored_bytes(row_group, name))
-            size = array.get_total_buffer_size()
-            self._cache.put((self._cached_as, table, row_group, name), columns[name], size)
-        return columns
+        return arrays
 
-    def batches(
-        self, table: Table, part: int, rows: int, names: Sequence[str] | None = None
-    ) -> Iterator[pa.Table]:
+    def part(self, table: Table, part: int, names: Sequence[str] | None = None) -> pa.Table:
+        """Read a row group of the file past the cache, as a table of one chunk.
+
+        Args:
+            names: None: as ``batches`` has it.
+
+        Raises: as ``footer``.
+        """
+        names = self._with_values(table, part) if names is None else names
+        arrays = self._arrays(table, names, range(part, part + 1))
+        schema = self.footer(table).schema_of(tuple(names))
+        return pa.Table.from_arrays([arrays[name] for name in names], schema=schema)
+
+    def _with_values(self, table: Table, part: int) -> list[str]:
+        """Name the columns that are fixed, or have a value in a row group of the file."""
+        footer = self.footer(table)
+        left_out = footer.null_columns_of(part).difference(FIXED_SCHEMA[table].names)
+        return [name for name in footer.schema.names if name not in left_out]
+
+    def batches(self, table: Table, part: int, rows: int) -> Iterator[pa.Table]:
         """Read a row group of the file in order, ``rows`` rows at a time, past the cache.
 
-        In memory is a batch, the texts of the row group, and what is stored of it.
+        Columns without a value in the row group are left out, unless they are fixed. In memory is
+        a batch, the texts of the row group, and what is stored of it.
 
         Args:
             part: as in ``TableFooter.parts``.
-            names: None: all columns but those without a value in the row group, unless fixed.
 
         Raises: as ``footer``.
         """
         footer = self.footer(table)
-        if names is None:
-            left_out = footer.null_columns_of(part).difference(FIXED_SCHEMA[table].names)
-            names = [name for name in footer.schema.names if name not in left_out]
+        names = self._with_values(table, part)
         leaves = sorted(leaf for name in names for leaf in footer.leaves[name])
         schema = footer.schema_of(tuple(names))
         expected = footer.part_rows[part + 1] - footer.part_rows[part]

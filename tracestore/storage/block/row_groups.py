@@ -32,7 +32,7 @@ Sizes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class _Cost:
+class Cost:
     """Something of which a row group may have so much."""
 
     upto: Sizes
@@ -58,9 +58,9 @@ def plan_row_groups(reader: TableReader, settings: BlockSettings) -> dict[Table,
     traces = reader.columns(Table.TRACES, ["first_span", "span_count"])
     ends = _int64(traces.column(0)) + _int64(traces.column(1))
     owners = {table: _int64(reader.columns(table, ["span"]).column(0)) for table in OWNED}
-    costs = [_Cost(np.arange(spans + 1), settings.row_group_spans)]
+    costs = [Cost(np.arange(spans + 1), settings.row_group_spans)]
     costs += _memory(reader, owners, settings.row_group_bytes_max)
-    cuts = _cut(ends, costs, spans)
+    cuts = cut_rows(ends, costs, spans)
     bounds = {Table.SPANS: cuts, Table.TRACES: _places(ends, cuts, side="right")}
     for table, owner in owners.items():
         bounds[table] = _places(owner, cuts, side="left")
@@ -76,7 +76,7 @@ def _places(values: Bounds, cuts: Bounds, *, side: str) -> Bounds:
     return found
 
 
-def _cut(ends: Bounds, costs: Sequence[_Cost], spans: int) -> Bounds:
+def cut_rows(ends: Bounds, costs: Sequence[Cost], spans: int) -> Bounds:
     """Find where row groups begin: whole traces, as many as fit, or a part of one."""
     cuts = [0]
     is_between = True
@@ -94,13 +94,13 @@ def _cut(ends: Bounds, costs: Sequence[_Cost], spans: int) -> Bounds:
     return np.array(cuts, np.int64)
 
 
-def _memory(reader: TableReader, owners: dict[Table, Bounds], bytes_max: int) -> Iterator[_Cost]:
+def _memory(reader: TableReader, owners: dict[Table, Bounds], bytes_max: int) -> Iterator[Cost]:
     """Tell what spans take in memory, with their events and links: in cells, and in texts."""
     spans = reader.rows(Table.SPANS)
     cells = np.full(spans, row_width(reader.schema(Table.SPANS)), np.int64)
     for table, owner in owners.items():
         cells += row_width(reader.schema(table)) * np.bincount(owner, minlength=spans)
-    yield _Cost(_upto(cells), bytes_max)
+    yield Cost(_upto(cells), bytes_max)
     texts = sorted(_texts(reader), key=lambda each: text_bytes(each[1]))
     small, sizes = 0, np.zeros(spans, np.int64)
     for table, array in texts:
@@ -112,7 +112,7 @@ def _memory(reader: TableReader, owners: dict[Table, Bounds], bytes_max: int) ->
             sizes += np.bincount(owners[table], rows, spans).astype(np.int64)
         else:
             sizes += text_sizes(array, bytes_max // 4)
-    yield _Cost(_upto(sizes), bytes_max - small)
+    yield Cost(_upto(sizes), bytes_max - small)
 
 
 def _texts(reader: TableReader) -> list[tuple[Table, pa.Array]]:
@@ -138,7 +138,7 @@ def _width(kind: pa.DataType) -> int:
 
 
 def _is_fixed(kind: pa.DataType) -> bool:
-    return pa.types.is_primitive(kind) or pa.types.is_fixed_size_binary(kind)
+    return bool(pa.types.is_primitive(kind) or pa.types.is_fixed_size_binary(kind))
 
 
 def text_bytes(array: pa.Array) -> int:

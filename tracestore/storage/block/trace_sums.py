@@ -86,3 +86,10 @@ def ints(array: pa.Array) -> Ints:
 def times(array: pa.Array) -> Times:
     """Read times as OTLP's unsigned nanoseconds."""
     return ints(array).view(np.uint64)
+
+
+def span_ids(array: pa.Array) -> npt.NDArray[np.uint64]:
+    """Read IDs as big-endian numbers; null is 0."""
+    content = array.fill_null(bytes(8)).buffers()[1] if array.null_count else array.buffers()[1]
+    offset = 0 if array.null_count else array.offset
+    return np.frombuffer(content, ">u8")[offset : offset + len(array)].astype(np.uint64)

@@ -24,7 +24,7 @@ from tracestore.model.results import QueryStats
 from tracestore.model.tables import FIXED_SCHEMA, Table
 from tracestore.storage.block.cache import BlockCache
 from tracestore.storage.block.reader import BlockReader
-from tracestore.storage.block.trace_sums import ints, times, wrong_sums
+from tracestore.storage.block.trace_sums import ints, span_ids, times, wrong_sums
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.layout import META_NAME, block_prefix, meta_key
 
@@ -215,8 +215,8 @@ class _BlockCheck:
         arranged = arrange(
             np.frombuffer(ids.tobytes(), np.uint8).reshape(-1, 16),
             places.astype(np.int32),
-            _span_ids(spans["span_id"]),
-            _span_ids(spans["parent_span_id"]),
+            span_ids(spans["span_id"]),
+            span_ids(spans["parent_span_id"]),
             ints(spans["kind"]).astype(np.int32),
             ints(spans["start_time"]),
         )
@@ -274,10 +274,3 @@ class _BlockCheck:
 def _trace_ids(array: pa.Array) -> npt.NDArray[np.bytes_]:
     content = array.buffers()[1]
     return np.frombuffer(content, "S16")[array.offset : array.offset + len(array)]
-
-
-def _span_ids(array: pa.Array) -> npt.NDArray[np.uint64]:
-    """Read IDs as big-endian numbers; null is 0."""
-    content = array.fill_null(bytes(8)).buffers()[1] if array.null_count else array.buffers()[1]
-    offset = 0 if array.null_count else array.offset
-    return np.frombuffer(content, ">u8")[offset : offset + len(array)].astype(np.uint64)

@@ -14,10 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracestore.model.results import QueryStats
-from tracestore.model.tables import SAMPLING_WEIGHT, SpanTables, Table
+from tracestore.model.tables import SAMPLING_WEIGHT, SpanTables
 from tracestore.storage.block.dictionaries import one_array
-from tracestore.storage.block.reader import BlockReader
 
 Weights = npt.NDArray[np.float64]
 _ID_BYTES = 16
@@ -55,14 +53,6 @@ class CarriedWeights:
         if len(traces) and has_weights(traces.schema):
             self._ids.append(_ids(traces))
             self._weights.append(read_weights(one_array(traces[SAMPLING_WEIGHT.name])))
-
-    def note_rows(
-        self, reader: BlockReader, group: int, rows: npt.NDArray[np.int64], stats: QueryStats
-    ) -> None:
-        """Remember the weights of some traces of a row group. Args: rows: one after another."""
-        if len(rows) and has_weights(reader.footer(Table.TRACES).schema):
-            names = ["trace_id", SAMPLING_WEIGHT.name]
-            self.note(reader.columns(Table.TRACES, names, group, stats).slice(rows[0], len(rows)))
 
     def give(self, tables: SpanTables, *, always: bool = False) -> SpanTables:
         """Put what was noted of its traces on tables, and forget it.

@@ -8,7 +8,7 @@ to be there twice, or that are left out, count here and nowhere else.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from tracestore.codec.filters import BlockFilters
 from tracestore.model.tables import SCOPE_OF_TABLE, AttributeScope, AttributeType, Table
@@ -27,21 +27,25 @@ _TYPES = {kind: place for place, kind in enumerate(AttributeType)}
 
 
 def choose_columns(
-    filters: Sequence[BlockFilters], rows: Mapping[Table, int], columns_max: int
+    filters: Iterable[BlockFilters], rows: Mapping[Table, int], columns_max: int
 ) -> dict[Table, Columns]:
     """Choose the columns of spans, events and links.
 
     Args:
+        filters: of all inputs, looked at one after the other: they may be large.
         rows: of each table, over all inputs.
     """
+    counts: dict[Table, Counter[Pair]] = {table: Counter() for table in CHOSEN_AHEAD}
+    with_rest = set()
+    for one in filters:
+        for table, found in counts.items():
+            found.update(_counts(one, SCOPE_OF_TABLE[table]))
+            if one.overflow(SCOPE_OF_TABLE[table]):
+                with_rest.add(table)
     chosen = {}
-    for table in CHOSEN_AHEAD:
-        counts: Counter[Pair] = Counter()
-        for one in filters:
-            counts.update(_counts(one, SCOPE_OF_TABLE[table]))
-        pairs = _choose(counts, rows[table], columns_max)
-        has_rest = any(one.overflow(SCOPE_OF_TABLE[table]) for one in filters)
-        chosen[table] = pairs, has_rest or len(pairs) < len(counts)
+    for table, found in counts.items():
+        pairs = _choose(found, rows[table], columns_max)
+        chosen[table] = pairs, table in with_rest or len(pairs) < len(found)
     return chosen
 
 

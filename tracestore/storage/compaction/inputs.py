@@ -1,13 +1,13 @@
 """The blocks that are merged, read side by side in the order of trace IDs.
 
-A cursor per block stands in one row group of it. Up to the first ID at which one of these row
-groups ends, everything is known of all blocks, so traces up to there are taken, from all at once;
-then that cursor goes on. No more than a row group of each block is looked at, and each once.
+A cursor per input stands in one row group of it. Up to the first ID at which one of these row
+groups ends, everything is known of all inputs, so traces up to there are taken, from all at once;
+then that cursor goes on. No more than a row group of each input is looked at, and each once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tracestore.errors import CorruptionError
-from tracestore.model.results import QueryStats
-from tracestore.model.tables import SpanTables, Table
-from tracestore.storage.block.cut import TraceRows
-from tracestore.storage.block.lookup import ID_BYTES, extract_traces
+from tracestore.model.tables import SAMPLING_WEIGHT, Table
+from tracestore.storage.block.lookup import ID_BYTES
 from tracestore.storage.block.reader import BlockReader
-from tracestore.storage.compaction.large import PIECE_SPANS, read_pieces
+from tracestore.storage.block.row_groups import OWNED
+from tracestore.storage.block.weights import has_weights
+from tracestore.storage.compaction.feed import Feed, part_bytes
 
 Ids = npt.NDArray[np.bytes_]
 Rows = npt.NDArray[np.int64]
@@ -29,30 +29,53 @@ _COLUMNS = ["trace_id", "first_span", "span_count"]
 
 
 class Cursor:
-    """A place among the traces of one block."""
+    """A place among the traces of one input: blocks of which each has IDs beyond those before."""
 
-    def __init__(self, reader: BlockReader, stats: QueryStats) -> None:
-        self.reader = reader
-        self._stats = stats
-        self._groups = reader.footer(Table.TRACES).row_groups
+    def __init__(self, readers: Iterable[BlockReader]) -> None:
+        self._readers = iter(readers)
+        self.span_bytes = 0.0
+        """Of the row group, on average."""
         self._last = b""
         self._at = 0
-        self.group = -1
         self.ids: Ids = np.empty(0, f"S{ID_BYTES}")
+        self._open()
         self._load()
+
+    def _open(self) -> bool:
+        """Go to the next block. Returns: whether there is one."""
+        reader = next(self._readers, None)
+        if reader is None:
+            return False
+        self.feed = Feed(reader)
+        self.reader = reader
+        self._groups = reader.footer(Table.TRACES).row_groups
+        self.group = -1
+        return True
 
     def _load(self) -> None:
         """Go to the next row group that has traces; at the end there are no IDs left."""
         self._at = 0
         self.ids = self.ids[:0]
-        while len(self.ids) == 0 and self.group + 1 < self._groups:
+        while len(self.ids) == 0 and (self.group + 1 < self._groups or self._open()):
             self.group += 1
-            traces = self.reader.columns(Table.TRACES, _COLUMNS, self.group, self._stats)
+            part = self.reader.footer(Table.TRACES).parts[self.group][-1]
+            names = [*_COLUMNS, *self._weight_column()]
+            self._traces = traces = self.reader.part(Table.TRACES, part, names)
             self.ids = _ids(traces.column("trace_id").chunk(0))
             self._first, self._counts = (
                 traces.column(name).to_numpy().astype(np.int64) for name in _COLUMNS[1:]
             )
             self._check()
+            self.span_bytes = self._bytes() / max(1, int(self._counts.sum()))
+
+    def _weight_column(self) -> list[str]:
+        schema = self.reader.footer(Table.TRACES).schema
+        return [SAMPLING_WEIGHT.name] if has_weights(schema) else []
+
+    def _bytes(self) -> int:
+        parts = self.reader.footer(Table.SPANS).parts[self.group]
+        tables = (Table.SPANS, *OWNED)
+        return sum(part_bytes(self.reader, table, part) for table in tables for part in parts)
 
     def _check(self) -> None:
         """See that IDs ascend and spans lie one after another: the merge rests on it."""
@@ -83,15 +106,17 @@ class Cursor:
         stop = int(np.searchsorted(self.ids, last, side="right"))
         return self.ids[self._at : stop], self._counts[self._at : stop]
 
-    def take(self, last: np.bytes_) -> TraceRows:
-        """Go past the traces up to an ID. Returns: where they lie; none if there are none."""
-        stop = int(np.searchsorted(self.ids, last, side="right"))
+    def take(self, last: np.bytes_) -> Place:
+        """Go past the traces up to an ID. Returns: where their spans lie."""
+        stop = max(self._at, int(np.searchsorted(self.ids, last, side="right")))
         part = slice(self._at, stop)
-        self._at = max(stop, self._at)
-        return TraceRows(
-            rows=np.arange(part.start, max(stop, part.start), dtype=np.int64),
-            first_span=self._first[part],
-            span_count=self._counts[part],
+        self._at = stop
+        start = int(self._first[part.start]) if stop > part.start else 0
+        return Place(
+            feed=self.feed,
+            start=start,
+            spans=int(self._counts[part].sum()),
+            traces=self._traces.slice(part.start, stop - part.start),
         )
 
     def go_on(self) -> None:
@@ -102,92 +127,83 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Traces of one row group of one block."""
+    """Spans of whole traces, one behind the other in a block."""
 
-    reader: BlockReader
-    group: int
-    traces: TraceRows
-
-    def read(self, stats: QueryStats) -> Iterator[SpanTables]:
-        """Copy them into tables that are good for encoding; a large trace in pieces.
-
-        Raises: CorruptionError, NotFoundError.
-        """
-        first_row = self.reader.footer(Table.SPANS).first_row
-        spans = int(self.traces.span_count.sum())
-        is_all = spans == first_row[self.group + 1] - first_row[self.group]
-        if len(self.traces) == 1 and is_all and spans > PIECE_SPANS:
-            yield from read_pieces(self.reader, self.group, stats)
-        else:
-            yield extract_traces(self.reader, self.group, self.traces, stats)
+    feed: Feed
+    start: int
+    """Row of the first."""
+    spans: int
+    traces: pa.Table
+    """Their IDs, and weights if there are any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """Some whole traces, and where all their parts are, in the order of the blocks."""
 
+    trace_id: bytes
+    """Of the first."""
     places: Sequence[Place]
     spans: int
     """Repeated ones counted again."""
+    bytes: int
+    """In memory, about."""
     traces: int
     """Each once."""
 
 
-def read_steps(
-    readers: Sequence[BlockReader], room: Callable[[], int], stats: QueryStats
-) -> Iterator[Step]:
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much a step may be."""
+
+    spans: int
+    bytes: int
+
+
+def read_steps(inputs: Sequence[Iterable[BlockReader]], room: Callable[[], Room]) -> Iterator[Step]:
     """Go through all traces in the order of their IDs, some at a time.
 
     Args:
-        readers: in the order in which equal spans are preferred.
-        room: spans that the next step may have; a trace that has more makes a step of its own.
+        inputs: in the order in which equal spans are preferred; each one block, or some whose IDs
+            ascend. What a step has is to be taken from the feeds before the next step.
+        room: what the next step may be; a trace that is more makes a step of its own.
 
     Raises: CorruptionError, NotFoundError, UnavailableError naming an object of a block.
     """
-    cursors = [Cursor(reader, stats) for reader in readers]
+    cursors = [Cursor(readers) for readers in inputs]
     while active := [cursor for cursor in cursors if not cursor.is_done]:
         known = min(cursor.last for cursor in active)
-        seen = [cursor.upto(known) for cursor in active]
-        ids, places = np.unique(np.concatenate([one for one, _ in seen]), return_inverse=True)
-        spans = np.bincount(places, np.concatenate([counts for _, counts in seen])).astype(np.int64)
-        ends = np.cumsum(spans)
-        first, done = 0, 0
-        while first < len(ids):
-            stop = max(first + 1, int(np.searchsorted(ends, done + room(), side="right")))
-            taken = [
-                Place(reader=cursor.reader, group=cursor.group, traces=traces)
-                for cursor in active
-                if len(traces := cursor.take(ids[stop - 1]))
-            ]
-            yield Step(places=taken, spans=int(ends[stop - 1]) - done, traces=stop - first)
-            first, done = stop, int(ends[stop - 1])
+        yield from _steps_upto(known, active, room)
         for cursor in active:
             cursor.go_on()
+
+
+def _steps_upto(known: np.bytes_, active: list[Cursor], room: Callable[[], Room]) -> Iterator[Step]:
+    seen = [cursor.upto(known) for cursor in active]
+    ids, places = np.unique(np.concatenate([one for one, _ in seen]), return_inverse=True)
+    counts = np.concatenate([counts for _, counts in seen])
+    sizes = np.concatenate([n * c.span_bytes for c, (_, n) in zip(active, seen, strict=True)])
+    spans, size = (
+        np.cumsum(np.bincount(places, each)).astype(np.int64) for each in (counts, sizes)
+    )
+    first, spans_done, bytes_done = 0, 0, 0
+    while first < len(ids):
+        most = room()
+        fits = np.searchsorted(spans, spans_done + most.spans, side="right")
+        in_bytes = np.searchsorted(size, bytes_done + most.bytes, side="right")
+        stop = max(first + 1, int(min(fits, in_bytes)))
+        taken = [place for cursor in active if (place := cursor.take(ids[stop - 1])).spans]
+        yield Step(
+            trace_id=bytes(ids[first]).ljust(ID_BYTES, b"\0"),
+            places=taken,
+            spans=int(spans[stop - 1]) - spans_done,
+            bytes=int(size[stop - 1]) - bytes_done,
+            traces=stop - first,
+        )
+        first, spans_done, bytes_done = stop, int(spans[stop - 1]), int(size[stop - 1])
 
 
 def _ids(column: pa.FixedSizeBinaryArray) -> Ids:
     """View trace IDs as S16. They compare like the bytes: zeros at the end are the smallest."""
     ids: Ids = np.frombuffer(column.buffers()[1], f"S{ID_BYTES}")[column.offset :][: len(column)]
     return ids
-
-
-def memory_of(reader: BlockReader) -> int:
-    """Estimate the bytes of the largest row group of a block, read."""
-    spans = reader.footer(Table.SPANS)
-    found = 0
-    for group in range(spans.row_groups):
-        size = 0
-        for table in (Table.SPANS, Table.EVENTS, Table.LINKS):
-            footer = reader.footer(table)
-            rows = footer.first_row[group + 1] - footer.first_row[group]
-            widths = sum(_width(field.type) for field in footer.schema)
-            size += rows * widths + footer.metadata.row_group(group).total_byte_size
-        found = max(found, size)
-    return found
-
-
-def _width(kind: pa.DataType) -> int:
-    """Bytes of a cell beside texts, which are counted as the file has them."""
-    if pa.types.is_fixed_size_binary(kind):
-        return int(kind.byte_width)
-    return 8 if pa.types.is_int64(kind) or pa.types.is_float64(kind) else 4

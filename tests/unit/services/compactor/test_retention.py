@@ -33,7 +33,7 @@ def kept(age_days: float, *, pinned: frozenset[bytes] = frozenset()) -> list[str
         newest_ns=end,
     )
     names = tables.traces["root_name"].to_pylist()
-    return [name for name, stays in zip(names, keeper(tables), strict=True) if stays]
+    return [name for name, stays in zip(names, keeper.of_tables(tables), strict=True) if stays]
 
 
 def test_rules_keep_longer_and_shorter() -> None:
@@ -69,7 +69,7 @@ def test_rules_see_a_trace_whole() -> None:
             newest_ns=end,
             others=[TablesSource(other, "other")] if others else [],
         )
-        return list(keeper(tables).tolist())
+        return list(keeper.of_tables(tables).tolist())
 
     assert stays(2, others=False) == [True, False]
     assert stays(2, others=True) == [True, True]
@@ -89,7 +89,7 @@ def test_spans_from_the_future_are_as_old_as_their_block() -> None:
         now_ns=written_ns + int(2 * DAY_S * 1e9),
         newest_ns=written_ns,
     )
-    assert keeper(tables).tolist() == [False, False]
+    assert keeper.of_tables(tables).tolist() == [False, False]
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_row_groups_are_bounded_in_memory(
     reader = BlockReader(store, meta, BlockCache(0))
     sizes = []
     for part in range(len(reader.footer(Table.SPANS).part_rows) - 1):
-        read = [b for t in (Table.SPANS, *OWNED) for b in reader.batches(t, part, 1 << 20)]
+        read = [reader.part(table, part) for table in (Table.SPANS, *OWNED)]
         sizes.append(sum(table.nbytes for table in read))
     assert max(sizes) < 2.2 * bytes_max
     assert len(sizes) == 1 or sum(sizes) / len(sizes) > 0.2 * bytes_max, "no more than needed"
