@@ -1,9 +1,12 @@
 """The memory of a merge, in a process of its own, for inputs that are hard on it.
 
-    python -m bench.merge_memory giant|blocks|wide [--spans 1000000] [--blocks 4]
+    python -m bench.merge_memory SHAPE [--spans 1000000] [--blocks 4]
 
-giant: one trace, its spans spread over the blocks. blocks: recorded spans in many blocks, each
-trace moved to IDs of its own per block. wide: 512 keys, 16 on each span. The blocks are written by
+giant: one trace of recorded spans, spread over the blocks. blocks: recorded spans in many blocks,
+each trace moved to IDs of its own per block. wide: 512 keys, 17 on each span. These are made up,
+and each is one trace, if not said otherwise: large: spans with five attributes; repeated: the same,
+but every block has all of them; texts: an attribute of 100 KB on each; events: 20 events and 10
+links on each; resources: one of its own for each span, in traces of ten. The blocks are written by
 one process and merged by another, whose peak of resident memory is printed.
 """
 
@@ -18,15 +21,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 SPANS_OF_A_REQUEST = 2000
+MADE = ("large", "repeated", "texts", "events", "resources")
+TEXT_BYTES = 100_000
 
 
 def main() -> None:
     """Write the blocks, or merge them."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("shape", choices=["giant", "blocks", "wide"])
+    parser.add_argument("shape", choices=["giant", "blocks", "wide", *MADE])
     parser.add_argument("--spans", type=int, default=1_000_000)
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--merge")
@@ -99,8 +105,11 @@ def write(directory: str, shape: str, spans: int, blocks: int) -> None:
     writer = BlockWriter(LocalObjectStore(directory), BlockSettings(), SystemClock())
     requests = _wide(rng) if shape == "wide" else _recorded(rng, is_one_trace=shape == "giant")
     for _ in range(blocks):
+        if shape in MADE:
+            seed = 1 if shape == "repeated" else rng.random()
+            requests = _made(random.Random(seed), shape)
         builder = SpanBuilder()
-        while builder.spans < spans // blocks:
+        while builder.spans < (spans if shape == "repeated" else spans // blocks):
             builder.append(next(requests))
         identity = BlockIdentity(id=new_block_id(SystemClock().now_ns(), rng), tenant=SINGLE_TENANT)
         writer.write(builder.freeze(), identity)
@@ -151,6 +160,52 @@ def _wide(rng: random.Random) -> Iterator[bytes]:
                 for _ in range(SPANS_OF_A_REQUEST)
             ],
         )
+
+
+def _made(rng: random.Random, shape: str) -> Iterator[bytes]:
+    """Make requests of one trace, or of traces of ten spans; columns of IDs are put in anew."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+    import numpy as np
+    import pyarrow as pa
+    from support.otlp import event, link, request, span
+
+    from tracestore.kernel import build_tables, encode
+
+    count = 20 if shape == "texts" else SPANS_OF_A_REQUEST
+    chance = np.random.default_rng(rng.getrandbits(32))
+    while True:
+        spans = [
+            span(
+                trace=rng.getrandbits(120) + 1 if shape == "resources" and n % 10 == 0 else 1,
+                id=n + 1,
+                parent=1,
+                name=f"operation {n % 50}",
+                start_ms=n,
+                attributes={"a": n % 7, "b": f"value {n % 100}", "c": True, "d": 0.5, "e": "x" * 40}
+                | ({"text": rng.randbytes(TEXT_BYTES // 2).hex()} if shape == "texts" else {}),
+                events=[event("e", at_ms=n, attributes={"i": n})] * 20 * (shape == "events"),
+                links=[link(n + 1, 1)] * 10 * (shape == "events"),
+            )
+            for n in range(count)
+        ]
+        if shape == "resources":
+            for n, one in enumerate(spans):
+                one.trace_id = spans[n - n % 10].trace_id
+                resource = {"service.name": "s", "host.id": rng.randbytes(16).hex(), "n": n}
+                yield request(resource=resource, scope="s", spans=[one])
+            continue
+        tables = build_tables([request(resource={"service.name": "s"}, scope="s", spans=spans)])
+        for _ in range(1 if shape == "texts" else 50):
+            ids = chance.integers(1, 1 << 63, count, np.uint64)
+            parents = np.roll(ids, 1)
+            columns = {"span_id": ids, "parent_span_id": parents}
+            made = tables.spans
+            for name, values in columns.items():
+                buffers = [None, pa.py_buffer(values)]
+                array = pa.FixedSizeBinaryArray.from_buffers(pa.binary(8), count, buffers)
+                place = made.schema.get_field_index(name)
+                made = made.set_column(place, made.schema.field(place), array)
+            yield encode(replace(tables, spans=made))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ cdef const uint8_t* address(object buffer, object keep) except? NULL:
 
 def plain_array(column, kind):
     """Turn a column into one array of ``kind``, whatever it went through."""
+    if isinstance(column, pa.ChunkedArray) and column.num_chunks == 1:
+        column = column.chunk(0)
     if isinstance(column, pa.ChunkedArray):
         if pa.types.is_dictionary(column.type) and column.num_chunks > 1:
             column = column.unify_dictionaries()
@@ -87,13 +89,10 @@ cdef int bind_dictionary(Column* column, object array, object keep) except -1:
     column.kind = RAW if pa.types.is_binary(array.dictionary.type) else TEXT
     column.entries = len(array.dictionary)
     bind_text(column, array.dictionary, keep)
-    codes = np.frombuffer(indices.buffers()[1], np.int32)[indices.offset :][: len(indices)]
-    if indices.null_count:
-        used = indices.drop_null()
-        codes = np.frombuffer(used.buffers()[1], np.int32)[used.offset :][: len(used)]
-    if len(codes) and not 0 <= codes.min() <= codes.max() < column.entries:
+    lowest, highest = (each.as_py() for each in pc.min_max(indices).values())
+    if lowest is not None and not 0 <= lowest <= highest < column.entries:
         raise CorruptionError(
-            f"dictionary of {column.entries} entries lacks code {codes.max()}", key="columns"
+            f"dictionary of {column.entries} entries lacks code {highest}", key="columns"
         )
     column.codes = (<const int32_t*> address(indices.buffers()[1], keep)) + <Py_ssize_t> indices.offset
     return 0

@@ -80,14 +80,16 @@ cdef class AttributeWriter:
 
     def bind_columns(self, table):
         """Bind the attribute columns that hold anything, those of a key side by side."""
-        found = [c for c in tables.attribute_columns(table.schema) if table[c.name].null_count < len(table)]
+        there = dict(zip(table.column_names, table.columns, strict=True))
+        known = tables.equal_attribute_columns(table.schema)
+        found = [c for c in known if there[c.name].null_count < len(table)]
         numbered = sorted(((self.number_of(c.key), c) for c in found), key=lambda pair: pair[0])
         self.columns = <Column*> calloc(max(len(numbered), 1), sizeof(Column))
         if self.columns == NULL:
             raise MemoryError("no memory for the columns of a table")
         self.count = len(numbered)
         for place, (number, column) in enumerate(numbered):
-            array = plain_array(table[column.name], tables.ARROW_TYPE[column.type])
+            array = plain_array(there[column.name], tables.ARROW_TYPE[column.type])
             if column.type == tables.AttributeType.ANY:
                 array = encoded_dictionary(array, encode_any)
             bind(&self.columns[<Py_ssize_t> place], array, self.keep)

@@ -108,6 +108,7 @@ def _schema(*columns: tuple[str, pa.DataType] | tuple[str, pa.DataType, bool]) -
 
 NULLABLE = True
 SCHEMAS_REMEMBERED = 8192
+PARSED_SCHEMAS_REMEMBERED = 64
 FIXED_SCHEMA = {
     Table.SPANS: _schema(
         ("trace_id", TRACE_ID),
@@ -234,6 +235,16 @@ def attribute_columns(schema: pa.Schema) -> tuple[AttributeColumn, ...]:
     Remembered for the schemas asked for last: a query asks each of its sources.
     """
     return _attribute_columns(_Same(schema))
+
+
+def equal_attribute_columns(schema: pa.Schema) -> tuple[AttributeColumn, ...]:
+    """Read the attribute columns of a schema that is made anew each time, and often alike."""
+    return _parsed_attribute_columns(schema.serialize().to_pybytes())
+
+
+@lru_cache(maxsize=PARSED_SCHEMAS_REMEMBERED)
+def _parsed_attribute_columns(content: bytes) -> tuple[AttributeColumn, ...]:
+    return _attribute_columns.__wrapped__(_Same(pa.ipc.read_schema(pa.py_buffer(content))))
 
 
 class _Same:

@@ -149,7 +149,7 @@ containers:
       {{- end }}
 volumes:
   - {name: config, configMap: {name: {{ include "tracestore.fullname" $root }}-config}}
-  - {name: tmp, emptyDir: {sizeLimit: 1Gi}}
+  - {name: tmp, emptyDir: {sizeLimit: 4Gi}}
   {{- if not (and $role.data (dig "persistence" "enabled" false $role)) }}
   - {name: data, emptyDir: {sizeLimit: {{ $v.scratchSizeLimit }}}}
   {{- end }}

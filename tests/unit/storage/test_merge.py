@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from support.merging import IN_ROUNDS, KeepWhere, merge
+from support.otlp import request, span
 from support.query import run_search
 from support.search_cases import place_spans, request_for
 from support.written_blocks import write_block
@@ -86,8 +87,13 @@ def test_answers_are_the_same_before_and_after(
 
 def test_what_is_not_kept_is_left_out() -> None:
     store = MemoryObjectStore()
-    placed = place_spans(3, 2)
-    metas = write(store, [request_for(placed, source) for source in range(2)])
+    spans = [
+        span(trace=trace, id=n, parent=n - 1)
+        for trace, size in enumerate((3, 8, 2, 12, 4, 1), start=1)
+        for n in range(1, size + 1)
+    ]
+    halves = (spans[::2], spans[1::2] + spans[:10:3])
+    metas = write(store, [request(resource={}, spans=half) for half in halves])
     everything = merge(store, metas, SETTINGS, spans_max=10_000)
     none = merge(store, metas, SETTINGS, keep=KeepWhere(lambda t: np.zeros(len(t.traces), bool)))
     assert none.metas == ()

@@ -39,7 +39,7 @@ from tracestore.storage.block.writer import (
 from tracestore.storage.objects.interface import ObjectStore
 from tracestore.storage.objects.layout import block_key, meta_key
 
-CHUNK_BYTES = 400
+CHUNK_BYTES = 1500
 """Memory of what the footer will say of a column of a row group."""
 _TIMES = ("start_time", "end_time")
 

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from tracestore.clock import Clock
 from tracestore.errors import UnavailableError
 from tracestore.model.block_meta import BlockMeta
@@ -216,6 +218,7 @@ class _Merge:
                     stream.append(owners.adopt(tables))
                     is_full = len(tables.traces) > 0 and self._is_full(stream, owners)
                     tables = None  # the next ones take memory too
+                    pa.default_memory_pool().release_unused()
                     tables = next(groups, None)
                 self._check()
                 yield stream.finish(*owners.tables())

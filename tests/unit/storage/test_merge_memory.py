@@ -1,0 +1,35 @@
+"""The memory of a merge, as a process has it: the shapes of ``bench/merge_memory``, smaller."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import merge_memory
+
+MB = 10**6
+PROMISED_BYTES = 500 * MB
+"""For any input."""
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("shape", "spans", "bytes_max"),
+    [("large", 300_000, 280 * MB), ("texts", 1200, PROMISED_BYTES)],
+)
+def test_memory_stays_where_it_is_whatever_the_size_of_a_trace(
+    tmp_path: Path, shape: str, spans: int, bytes_max: int
+) -> None:
+    """A million spans were 1,062 MiB, 300,000 of them 364 MiB, when a trace was one row group."""
+    merge_memory.write(str(tmp_path), shape, spans, 3)
+    command = [sys.executable, "-m", "bench.merge_memory", shape, "--merge", str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, cwd=ROOT, timeout=100)
+    found = json.loads(done.stdout)
+    assert found["spans_in"] >= spans
+    assert found["spans_out"] == found["spans_in"]
+    assert found["peak_mib"] * 1024 * 1024 < bytes_max, found
