@@ -7,7 +7,7 @@ import grpc
 import httpx
 import pytest
 from google.rpc.status_pb2 import Status
-from support.otlp import request, span
+from support.otlp import EPOCH_NS, request, span
 from support.server import Server, running_server
 
 import tracestore
@@ -215,3 +215,27 @@ def test_the_default_is_one_tenant_whatever_the_header_says(
         assert found(server, "../../etc") == {"91": "x", "92": "y"}
         assert names_in_trace(server, 0x91, "b") == ["x"]
         assert server.metric("tempo_distributor_spans_received_total") == 2
+
+
+def test_promql_counts_the_spans_of_its_tenants(server: Server) -> None:
+    spans = [span(trace=0x77, id=n, name="paid", kind="server", start_ms=0) for n in (1, 2)]
+    for org, of_org in (("prom-a", spans[:1]), ("prom-b", spans)):
+        body = request(resource={"service.name": org}, spans=of_org)
+        assert post(server, body, org).status_code == 200
+    server.wait_until_decoded()
+
+    def counted(*orgs: str) -> dict[str, str]:
+        query = "sum by (service) (traces_spanmetrics_calls_total)"
+        at = EPOCH_NS // 10**9 + 60
+        reply = get(server, "/prometheus/api/v1/query", *orgs, query=query, time=at)
+        result = reply.json()["data"]["result"]
+        return {one["metric"]["service"]: one["value"][1] for one in result}
+
+    assert counted("prom-a") == {"prom-a": "1"}
+    # two tenants are looked at as if they were one, to which a span was sent twice
+    assert counted("prom-b") == {"prom-b": "2"}
+    assert set(counted("prom-a|prom-b")) <= {"prom-a", "prom-b"}
+    nobody = get(server, "/prometheus/api/v1/query", query="1")
+    assert (nobody.status_code, nobody.text) == (401, "no org id\n")
+    bad = get(server, "/prometheus/api/v1/query", "a/b", query="1")
+    assert (bad.status_code, bad.json()["errorType"]) == (400, "bad_data")

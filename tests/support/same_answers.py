@@ -16,6 +16,11 @@ ATTEMPTS = 5
 RETRY_S = 1.0
 """What a server asks for with a 503."""
 WINDOW = {"start": EPOCH_NS // 10**9 - 10, "end": EPOCH_NS // 10**9 + 600}
+PROMQL = (
+    "sum by (service) (rate(traces_spanmetrics_calls_total[1m])) / on () group_left "
+    "sum(rate(traces_service_graph_request_total[1m])) "
+    "or histogram_quantile(0.9, sum by (le) (traces_spanmetrics_latency_bucket))"
+)
 QUESTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/api/search", {"q": "{}", "limit": 100}),
     ("/api/search", {"q": "{ span.n >= 40 }", "limit": 7, "spss": 2}),
@@ -28,6 +33,12 @@ QUESTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/api/metrics/query", {"q": "{} | count_over_time() by (span.n)", **WINDOW}),
     ("/api/service-graph", WINDOW),
     ("/api/service-graph", {"q": "{ span.n > 30 && kind = server }", "service": "bank", **WINDOW}),
+    (
+        "/prometheus/api/v1/query_range",
+        {"query": PROMQL, "step": "30", **WINDOW},
+    ),
+    ("/prometheus/api/v1/query", {"query": "1 + 1", "time": "5"}),
+    ("/prometheus/api/v1/label/__name__/values", WINDOW),
     ("/api/v2/search/tags", {}),
     ("/api/search/tags", {"scope": "span"}),
     ("/api/v2/search/tag/span.n/values", {}),
