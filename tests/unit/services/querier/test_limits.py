@@ -39,6 +39,7 @@ def test_a_limit_of_a_tenant_takes_the_place_of_the_setting() -> None:
         query_timeout_s=5.0,
         left_pad_trace_ids=True,
         max_trace_bytes=6,
+        prometheus=replace(OWN.prometheus, max_duration_s=1.0),
     )
 
 
@@ -49,3 +50,12 @@ def test_of_several_tenants_the_strictest_limit_holds() -> None:
     found = strictest(OWN, [first, second, TenantLimits()])
 
     assert found == replace(OWN, max_duration_s=5.0, max_bytes_read=7)
+
+
+def test_promql_reaches_no_further_than_metrics_of_the_tenant() -> None:
+    first, second = limits(max_metrics_duration_s=60.0), limits(max_metrics_duration_s=30.0)
+    assert strictest(OWN, [first, second]).prometheus.max_duration_s == 30.0
+    assert strictest(OWN, [first, TenantLimits()]).prometheus.max_duration_s == 60.0
+    unlimited = replace(OWN, prometheus=replace(OWN.prometheus, max_duration_s=0.0))
+    assert strictest(unlimited, [TenantLimits()] * 2).prometheus.max_duration_s == 0.0
+    assert strictest(unlimited, [first, TenantLimits()]).prometheus.max_duration_s == 60.0
