@@ -41,7 +41,7 @@ def sampling_lines(node: yaml.Node) -> str:
     A list has them in order; keys and values mean ``drop`` before ``keep``, whatever their order.
     """
     if isinstance(node, yaml.SequenceNode):
-        return "\n".join(line for item in node.value for line in _entries(item))
+        return "\n".join(_entry(item) for item in node.value)
     if not isinstance(node, yaml.MappingNode):
         raise RuleFormError(node, _ENTRIES)
     order = [Action.DROP, Action.KEEP, Action.KEEP_RATIO]
@@ -59,13 +59,16 @@ def query_lines(node: yaml.Node) -> str:
     return "\n".join(_text(one) for one in nodes)
 
 
-def _entries(node: yaml.Node) -> list[str]:
-    """Read an item of a policy: a text, or keys and values, which stand for an entry each."""
+def _entry(node: yaml.Node) -> str:
+    """Read an item of a policy: a text, or one key with its value."""
     if isinstance(node, yaml.ScalarNode):
-        return [_one_line(node, str(node.value))]
+        return _one_line(node, str(node.value))
     if not isinstance(node, yaml.MappingNode) or not node.value:
         raise RuleFormError(node, _ENTRIES)
-    return [f"{_action(key)}: {_text(value)}" for key, value in node.value]
+    if len(node.value) > 1:
+        raise RuleFormError(node, "an entry has one key: write an item of the list for each")
+    key, value = node.value[0]
+    return f"{_action(key)}: {_text(value)}"
 
 
 def _action(key: yaml.Node) -> Action:

@@ -84,6 +84,7 @@ def test_noise_may_be_several_queries() -> None:
         ("sampling:\n    - keep: '{}'\n    - kep: '{}'", "o.yaml:5: sampling: an entry has one of"),
         ("sampling: [[1]]", "expected a list of {keep"),
         ("sampling: [{}]", "expected a list of {keep"),
+        ("sampling: [{keep: '{}', keep_ratio: 0.5}]", "an entry has one key"),
         ("sampling: keep", "expected keep: "),
         ("drop: '{.a + }'", "not TraceQL"),
         ("drop: ['{} | rate()']", "computes metrics"),
