@@ -145,6 +145,7 @@ class _Edge:
     server: str = ""
     peer: str | None = None
     connection: str = ""
+    messages: dict[str, bool] = field(default_factory=dict)
     failed: bool = False
     weight: float = 1.0
     client_seconds: float = 0.0
@@ -201,8 +202,9 @@ class NaiveServiceGraph:
         edge.sides.add("client" if is_client else "server")
         peer = next((p for one in self.peers if (p := seen.find_own(one))), None)
         edge.peer = edge.peer if peer is None else peer
-        if span.kind in (Span.SPAN_KIND_PRODUCER, Span.SPAN_KIND_CONSUMER):
-            edge.connection = "messaging_system"
+        message_kinds = (Span.SPAN_KIND_PRODUCER, Span.SPAN_KIND_CONSUMER)
+        edge.messages["client" if is_client else "server"] = span.kind in message_kinds
+        edge.connection = "messaging_system" if any(edge.messages.values()) else ""
         if database:
             edge.connection, edge.server = "database", database
             edge.server_seconds = seen.seconds

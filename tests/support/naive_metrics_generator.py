@@ -187,12 +187,12 @@ def _paired(taking: list[NaiveSpan]) -> list[Edge]:
         key = one.span.trace_id, one.span.span_id if is_client else one.parent
         edge = waiting.setdefault(key, Edge())
         edge.has_failed |= one.span.status.code == 2
-        if one.span.kind in (4, 5):
-            edge.connection = "messaging_system"
         if is_client:
             edge.client, edge.client_name = one, one.service
         else:
             edge.server, edge.server_name = one, one.service
+        is_message = any(side.span.kind in (4, 5) for side in edge.sides)
+        edge.connection = "messaging_system" if is_message else ""
         if one.span.kind == 3 and (name := _database(one)):
             edge.server, edge.server_name, edge.connection = None, name, "database"
         if edge.client_name and edge.server_name:

@@ -55,6 +55,7 @@ cdef struct Edge:
     uint8_t last_side
     uint8_t kind  # of the span that came first
     uint8_t dropped  # a filter has left out a side: the other goes too
+    uint8_t message_sides  # those that are a producer or consumer
 
 
 cdef struct Side:  # a span as one side of a request
@@ -251,8 +252,10 @@ cdef class EdgeStore:
             edge.server_start = side.time_ns
         if side.peer >= 0:
             edge.peer = side.peer
+        edge.message_sides &= ~edge.last_side
         if side.kind == PRODUCER or side.kind == CONSUMER:
-            edge.connection = messaging
+            edge.message_sides |= edge.last_side
+        edge.connection = messaging if edge.message_sides else 0
         if side.database > 0:
             edge.connection = database
             edge.server = side.database
