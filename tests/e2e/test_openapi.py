@@ -25,8 +25,13 @@ MATH = "math expressions not supported"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    flag = "--overrides.user-configurable-overrides.enabled=true"
-    with running_server(tmp_path_factory.mktemp("data") / "store", flag) as server:
+    data = tmp_path_factory.mktemp("data")
+    flags = [
+        "--overrides.user-configurable-overrides.enabled=true",
+        "--overrides.defaults.metrics-generator.processors=span-metrics,service-graphs",
+        f"--metrics-generator.storage.path={data / 'generator'}",
+    ]
+    with running_server(data / "store", *flags) as server:
         for body in requests():
             headers = {"Content-Type": "application/x-protobuf"}
             httpx.post(f"{server.otlp_http}/v1/traces", content=body, headers=headers)

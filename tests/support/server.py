@@ -22,6 +22,8 @@ import httpx
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 POLL_S = 0.02
+KEEP = "--compactor.compaction.block-retention=87600h"
+"""Spans of tests are years old; without it they go as soon as retention comes around."""
 OWN_GRPC = "{otlp_grpc}"
 """Stands in a flag for the address of the server's own receiver."""
 
@@ -116,6 +118,7 @@ def start_server(
             [
                 *(sys.executable, "-P", "-m", "tracestore.cli.main", "serve"),
                 f"--storage.path={data}",
+                KEEP,
                 "--server.http-listen-address=127.0.0.1",
                 f"--server.http-listen-port={api}",
                 "--server.grpc-listen-address=127.0.0.1",
