@@ -185,7 +185,7 @@ class NaiveServiceGraph:
         is_client = span.kind in (Span.SPAN_KIND_CLIENT, Span.SPAN_KIND_PRODUCER)
         is_root = not is_client and span.parent_span_id in (b"", bytes(8))
         other = span.span_id if is_client or is_root else span.parent_span_id
-        key = (span.trace_id, other, is_root)
+        key = (span.trace_id, other, span.kind if is_root else 0)
         database = self._database(seen) if span.kind == Span.SPAN_KIND_CLIENT else ""
         edge = self.waiting.get(key)
         if edge is None:
