@@ -1,6 +1,6 @@
 """The memory of a merge, in a process of its own, for inputs that are hard on it.
 
-    python -m bench.merge_memory SHAPE [--spans 1000000] [--blocks 4]
+    python bench/merge_memory.py SHAPE [--spans 1000000] [--blocks 4]
 
 giant: one trace of recorded spans, spread over the blocks. blocks: recorded spans in many blocks,
 each trace moved to IDs of its own per block. wide: 512 keys, 17 on each span. These are made up,
@@ -35,14 +35,18 @@ def main() -> None:
     parser.add_argument("shape", choices=["giant", "blocks", "wide", *MADE])
     parser.add_argument("--spans", type=int, default=1_000_000)
     parser.add_argument("--blocks", type=int, default=4)
-    parser.add_argument("--merge")
+    parser.add_argument("--merge", help="merge the blocks of this directory, and do nothing else")
+    parser.add_argument("--write", help="write the blocks into this directory, and do nothing else")
     options = parser.parse_args()
     if options.merge:
         print(json.dumps(merge(options.merge)))
         return
+    if options.write:
+        write(options.write, options.shape, options.spans, options.blocks)
+        return
     with tempfile.TemporaryDirectory() as directory:
         write(directory, options.shape, options.spans, options.blocks)
-        arguments = [sys.executable, "-m", "bench.merge_memory", options.shape]
+        arguments = [sys.executable, __file__, options.shape]
         print(options.shape, flush=True)
         subprocess.run([*arguments, "--merge", directory], check=True)
 
