@@ -16,7 +16,7 @@ from tracestore.model.collection import Collection
 from tracestore.model.ids import TenantId
 from tracestore.services.blocking import BlockingPool
 from tracestore.services.generator.counts import GeneratorCounts
-from tracestore.services.generator.tenant import TenantMetrics
+from tracestore.services.generator.tenant import RetiredError, TenantMetrics
 from tracestore.services.tenant_labels import TenantLabels
 from tracestore.settings.generator_limits import TenantGenerator
 from tracestore.settings.generator_tree import GeneratorSettings
@@ -51,11 +51,18 @@ class HeadTap:
     def take(self, builder: SpanBuilder) -> None:
         """Count what was appended since the last time. Never raises: spans are stored anyway."""
         try:
-            self._tenant(self._name).consume(self._reader, builder)
+            self._consume(builder)
         except Exception:
             self._metrics.generator_failures.inc()
             log.exception("spans cannot be counted", extra={"tenant": self._name})
             self.skip(builder)
+
+    def _consume(self, builder: SpanBuilder) -> None:
+        while True:
+            try:
+                return self._tenant(self._name).consume(self._reader, builder)
+            except RetiredError:
+                continue  # it is let go at this moment, so the next one is new
 
 
 class MetricsGenerator:
@@ -176,5 +183,5 @@ class MetricsGenerator:
         """Forget tenants that have no series and send no spans."""
         stale_ns = int(self._settings.registry.stale_duration_s * 1e9)
         for name, tenant in list(self._tenants.items()):
-            if tenant.is_empty and now_ns - tenant.touched_ns > stale_ns:
+            if tenant.retire(now_ns - stale_ns):
                 del self._tenants[name]

@@ -66,6 +66,10 @@ class Processor(Protocol):
         """Forget what numbers of texts meant."""
 
 
+class RetiredError(Exception):
+    """The metrics were let go between finding them and counting: find them anew."""
+
+
 class TenantMetrics:
     """Counts the spans of a tenant. Thread-safe."""
 
@@ -106,6 +110,7 @@ class TenantMetrics:
         self._next_number = 1
         self._budget = Budget()
         self._series_shown = 0
+        self._is_retired = False
 
     def _new_vocabulary(self) -> Vocabulary:
         return Vocabulary(bytes_max=self._settings.registry.max_label_value_length)
@@ -115,11 +120,13 @@ class TenantMetrics:
         return HeadReader(self._vocabulary)
 
     def consume(self, reader: HeadReader, builder: SpanBuilder) -> None:
-        """Count what is new in a head."""
+        """Count what is new in a head. Raises: RetiredError."""
         stop = builder.spans
         if stop == reader.rows:
             return
         with self._lock:
+            if self._is_retired:
+                raise RetiredError
             self._follow()
             self.touched_ns = self._clock.monotonic_ns()
             if not self._processors:
@@ -317,7 +324,12 @@ class TenantMetrics:
         for group in self._numbers.values():
             group.forget_values()
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is no series."""
-        return not any(len(group.entities) for group in self._numbers.values())
+    def retire(self, before_ns: int) -> bool:
+        """Take no spans any more, if there is no series and none has come since a monotonic time.
+
+        Returns: whether that is so.
+        """
+        with self._lock:
+            has_series = any(len(group.entities) for group in self._numbers.values())
+            self._is_retired = not has_series and self.touched_ns < before_ns
+            return self._is_retired

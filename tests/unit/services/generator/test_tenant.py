@@ -12,6 +12,7 @@ from tracestore.kernel import RequestCheck, check
 from tracestore.model.ids import BlockId
 from tracestore.services.generator import tenant as module
 from tracestore.services.generator.service import HeadTap
+from tracestore.services.generator.tenant import RetiredError
 from tracestore.services.ingester.head import Head
 from tracestore.settings.generator_limits import (
     GeneratorLimits,
@@ -325,3 +326,27 @@ def test_a_head_counts_what_is_decoded_but_not_what_is_replayed_or_opted_out() -
     head.decode()
     assert calls(counted) == {"a": 1, "b": 1}
     assert head.spans == 4, "all are stored"
+
+
+def test_metrics_that_were_let_go_take_nothing() -> None:
+    counted = Counted(limits=limits())
+    counted.take(named("a"))
+    now_ns = counted.clock.monotonic_ns()
+    assert not counted.tenant.retire(now_ns + 1), "it has a series"
+    counted.clock.advance(10_000)
+    counted.tenant.prune()
+    assert not counted.tenant.retire(now_ns), "a span came at that time"
+    assert counted.tenant.retire(now_ns + 1)
+    with pytest.raises(RetiredError):
+        counted.take(named("b"))
+
+
+def test_a_head_goes_on_with_new_metrics_where_the_old_ones_were_let_go() -> None:
+    old, new = Counted(limits=limits()), Counted(limits=limits())
+    old.clock.advance(10_000)
+    assert old.tenant.retire(old.clock.monotonic_ns())
+    found = iter([old.tenant, old.tenant, new.tenant])
+    tap = HeadTap(old.tenant.tenant, lambda _: next(found), new.metrics)
+    new.builder.append(named("a"))
+    tap.take(new.builder)
+    assert calls(new) == {"a": 1}
