@@ -12,7 +12,7 @@ from support.server import Server, running_server
 from support.stored import stored
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-ROUNDS = 20
+ROUNDS = 14
 TRACES = 150
 SPANS_IN_REQUEST = 24
 IN_FLIGHT = 8

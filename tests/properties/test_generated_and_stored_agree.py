@@ -25,7 +25,7 @@ DIMENSIONS = ("region", "other")
 Counts = dict[tuple[tuple[str, str], ...], tuple[float, ...]]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**48))
 def test_counts_agree(seed: int) -> None:
     placed = call_spans(seed, 1)

@@ -96,7 +96,7 @@ def ratio(seen: SeenSpan) -> float:
 
 
 @pytest.mark.parametrize("has_prefix", [False, True])
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=steps)
 def test_counts_are_those_of_a_naive_count(
     steps: Sequence[list[bytes] | str], has_prefix: bool
@@ -179,7 +179,7 @@ def expected_values(spans: NaiveSpanMetrics, graph: NaiveServiceGraph) -> dict[L
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(spans=st.lists(one_span(), min_size=1, max_size=12))
 def test_multipliers_weigh_spans(spans: Sequence[tuple[dict[str, object], bytes]]) -> None:
     overrides = TenantProcessors(

@@ -21,7 +21,7 @@ def test_short_run_finds_nothing(pytestconfig: pytest.Config, tmp_path: Path) ->
     """
     assert pytestconfig.cache is not None
     builds = pytestconfig.cache.mkdir("checked-kernel")
-    options = ["--checked", "--seconds=10", "--seed=1", "--generated=40"]
+    options = ["--checked", "--seconds=6", "--seed=1", "--generated=40"]
     done = subprocess.run(
         [sys.executable, str(FUZZER), *options, f"--build-dir={builds}", f"--last={tmp_path}/last"],
         capture_output=True,
