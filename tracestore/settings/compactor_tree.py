@@ -37,7 +37,7 @@ class CompactionSettings:
     merge_input_bytes_max: int = 128 * MIB
     """Memory for reading the blocks of a merge, by what their footers say. Blocks that take more
     are merged in rounds: less memory, but spans are written again."""
-    merge_output_bytes_max: int = 64 * MIB
+    merge_output_bytes_max: int = 40 * MIB
     """Memory for what is remembered of a block that a merge writes: hashes for its filters,
     resources, scopes, its footer. Past it another block begins."""
     lease_s: float = 60.0
