@@ -6,6 +6,8 @@ with running_server(tmp_path, "--ingester.max-block-bytes=200KiB") as server:
 
 from __future__ import annotations
 
+import os
+import random
 import re
 import signal
 import socket
@@ -13,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,8 @@ STOP_TIMEOUT_S = 60.0
 POLL_S = 0.02
 KEEP = "--compactor.compaction.block-retention=87600h"
 """Spans of tests are years old; without it they go as soon as retention comes around."""
+FIRST_PORT, PORTS_PER_WORKER, WORKERS_MAX = 20_000, 3000, 4
+_rng = random.Random(os.getpid())
 OWN_GRPC = "{otlp_grpc}"
 """Stands in a flag for the address of the server's own receiver."""
 
@@ -83,23 +87,27 @@ def wait_until(condition, timeout_s: float = 30.0) -> None:  # type: ignore[no-u
         time.sleep(POLL_S)
 
 
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody uses at the moment."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[int]:
+    """Find ports that nobody uses at the moment.
+
+    They lie below those that the system gives to clients, and each worker of pytest-xdist has a
+    range of its own: nobody takes them before the server that they are for.
+    """
+    worker = int(os.getenv("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = FIRST_PORT + PORTS_PER_WORKER * (worker % WORKERS_MAX)
+    found: list[int] = []
+    while len(found) < count:
+        port = first + _rng.randrange(PORTS_PER_WORKER)
+        with socket.socket(type=kind) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found += [port] if port not in found else []
+    return found
 
 
 def free_udp_port() -> int:
     """Find a port for datagrams that nobody uses at the moment."""
-    with socket.socket(type=socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    (port,) = free_ports(1, socket.SOCK_DGRAM)
+    return port
 
 
 def start_server(
